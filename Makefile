@@ -51,13 +51,13 @@ coverage: setup chromium servers  ## Run the tests with coverage (takes 1.5 time
 test-long: setup fault-tools servers  ## Run the long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses $(JOBS)
 
-# The tests start their own PostgreSQL and Redis servers.
+# The tests start their own servers.
 servers:
-	@[ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && exit; \
+	@PATH="$$PATH:/usr/sbin"; [ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && command -v nginx >/dev/null && command -v caddy >/dev/null && exit; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server && exit; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server nginx caddy && exit; \
 	fi; \
-	echo "The tests need PostgreSQL and Redis servers. Install them (Debian: apt-get install postgresql redis-server)." >&2; exit 1
+	echo "The tests need PostgreSQL, Redis, nginx and Caddy. Install them (Debian: apt-get install postgresql redis-server nginx caddy)." >&2; exit 1
 
 # The tests of the pages use Chromium.
 chromium: setup

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -22,14 +23,25 @@ _DATABASE = (
     "an SQLite file (PATH, file:PATH or sqlite:///PATH), or postgresql://USER:PASSWORD@HOST:PORT/NAME with options such as "
     "?sslmode=require"
 )
+_NO_UNDERSCORE = "a host name without an underscore (_), because requests to such a name are refused"
 _REDIS = "redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH?db=NUMBER"
 _REDIS_SECONDS = {"socket_connect_timeout": 5, "socket_timeout": 10, "health_check_interval": 30}
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 _FILE_MODE = re.compile(r"0?(600|640|644|660)")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+OWN_PATHS = (
+    *("account", "admin", "api", "backups", "docs", "export", "healthz", "history", "import", "metrics", "operations"),
+    *("readyz", "settings", "sign-in", "sign-out", "static"),
+)
+"""First parts of our own addresses. A base path must not start with one, or a proxy could not be told from another."""
 
 
 def invalid(name: str, value: str, expected: str) -> ImproperlyConfigured:
@@ -37,8 +49,11 @@ def invalid(name: str, value: str, expected: str) -> ImproperlyConfigured:
 
 
 def text(name: str, default: str) -> str:
-    """Return the text without surrounding spaces, or `default` if it is unset or blank."""
-    return os.environ.get(name, "").strip() or default
+    """Return the text without surrounding spaces, or `default` if it is unset or blank. Refuse surrounding quotes."""
+    value = os.environ.get(name, "").strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ImproperlyConfigured(f"{name}: expected a value without quotes around it.")  # it may be a password
+    return value or default
 
 
 def find_set() -> frozenset[str]:
@@ -98,11 +113,26 @@ def file_mode(name: str, default: str) -> int:
 
 def path(name: str, default: str) -> Path:
     """Return an absolute path. A relative path is relative to the working directory."""
-    value = text(name, default)
+    return _absolute(name, text(name, default))
+
+
+def _absolute(name: str, value: str) -> Path:
+    if _VARIABLE.search(value):
+        raise invalid(name, value, "a path without variables such as $HOME, which are not expanded here")
     try:
         return Path(value).expanduser().absolute()
     except RuntimeError:  # ~user
         raise invalid(name, value, "a path, with ~ only before the name of a user who exists") from None
+
+
+def base_path(name: str) -> str:
+    """Return the path below which a proxy serves this program, such as `/backup`, or "" for the root."""
+    value = text(name, "").rstrip("/")
+    if value and not _BASE_PATH.fullmatch(value):
+        raise invalid(name, value, 'a path such as "/backup"')
+    if value.split("/")[1:2] and value.split("/")[1] in OWN_PATHS:
+        raise invalid(name, value, f"a path that does not start as an address of this program ({', '.join(OWN_PATHS)})")
+    return value
 
 
 def host(name: str, default: str) -> str:
@@ -134,6 +164,32 @@ def networks(name: str, default: str) -> list[str]:
     return values
 
 
+def header(name: str) -> str:
+    """Return the name of a header, or "" if it is unset or blank. The web server drops headers with an underscore."""
+    value = text(name, "")
+    if value and not _HEADER.fullmatch(value):
+        raise invalid(name, value, "the name of a header, such as Remote-User, without an underscore")
+    return value
+
+
+def addresses(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return addresses and networks, separated by commas. `*` and networks of all addresses are refused."""
+    expected = "addresses or networks such as 172.16.0.0/12, separated by commas, and not all"
+    found = [_parse(name, value, ipaddress.ip_network, expected) for value in _list(name)]
+    for network in found:
+        if not network.prefixlen:
+            raise invalid(name, str(network), expected)
+    return found
+
+
+def address(name: str) -> str:
+    """Return an address such as `https://auth.example/logout`, or "" if it is unset or blank."""
+    value = text(name, "")
+    if value and not _ADDRESS.fullmatch(value):
+        raise invalid(name, value, "an address such as https://auth.example/logout")
+    return value
+
+
 def time_zone(name: str, default: str) -> str:
     value = text(name, default).removeprefix(":")
     return _parse(name, value, parse_zone, 'a time zone such as "UTC" or "Europe/Berlin"').key
@@ -154,17 +210,17 @@ def _match_all(name: str, pattern: re.Pattern[str], expected: str) -> list[str]:
     values = _list(name)
     for value in values:
         if not pattern.fullmatch(value):
-            raise invalid(name, value, expected)
+            raise invalid(name, value, _NO_UNDERSCORE if "_" in value else expected)
     return values
 
 
 def secret_key(file: Path) -> str | None:
     """Return `SECRET_KEY`, or the text of `SECRET_KEY_FILE`, or that of `file`. Return None if there is none yet."""
-    given = text("SECRET_KEY", "")
+    given = os.environ.get("SECRET_KEY", "").strip()  # also with quotes, which are as good as other characters
     if given:
         return given
     named = text("SECRET_KEY_FILE", "")
-    source = Path(named) if named else file
+    source = _absolute("SECRET_KEY_FILE", named) if named else file
     try:
         value = source.read_text(encoding="utf-8").strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -190,10 +246,7 @@ def database(name: str, default: Path) -> dict[str, Any]:
     file = _find_path(value, scheme) if scheme else value
     if not file or "\0" in file or file == ":memory:":
         raise invalid(name, _hide_password(value), _DATABASE)
-    try:
-        return {"ENGINE": SQLITE, "NAME": str(Path(file).expanduser().absolute())}
-    except RuntimeError:  # ~user
-        raise invalid(name, _hide_password(value), _DATABASE) from None
+    return {"ENGINE": SQLITE, "NAME": str(_absolute(name, file))}
 
 
 def redis(name: str) -> str:
@@ -266,4 +319,4 @@ def _hide_password(address: str) -> str:
 
 
 def _list(name: str) -> list[str]:
-    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+    return [part.strip() for part in text(name, "").split(",") if part.strip()]

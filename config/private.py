@@ -1,9 +1,10 @@
-"""Keep pages out of caches, and cookies of HTTPS requests on HTTPS."""
+"""Keep pages out of caches, cookies of HTTPS requests on HTTPS, and all cookies below the base path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_cache_control
 
@@ -21,7 +22,7 @@ class Private:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
         patch_cache_control(response, no_store=True)
-        if request.is_secure():
-            for cookie in response.cookies.values():
-                cookie["secure"] = True
+        for cookie in response.cookies.values():
+            cookie["path"] = settings.SESSION_COOKIE_PATH  # Django has no setting for that of messages
+            cookie["secure"] = cookie["secure"] or request.is_secure()
         return response

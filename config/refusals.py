@@ -6,23 +6,40 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from config.logs import HEALTH_PATHS
 from tvarr_backup import program
 from tvarr_backup.access import lockout
+from tvarr_backup.access.origins import explain_origin
+from tvarr_backup.access.proxy import sign_in_by_proxy
 from tvarr_backup.api.errors import is_api, problem_response
+from tvarr_backup.errors import ProxyUserRefused
+from tvarr_backup.formatting import format_size
 from tvarr_backup.operations.app_database import find_problem, renew_connection
 from tvarr_backup.operations.failures import explain_failure
+from tvarr_backup.quoting import quoted
+from tvarr_backup.transfer.uploads import is_chunked
 from tvarr_backup.web.middleware import page_before
 from tvarr_backup.web.refusals import sentence_of_failure, status_of
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    sentence = "The request is invalid, or its host name is not one of ALLOWED_HOSTS."
-    return _refuse(request, 400, "bad_request", "Bad request", sentence)
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if not isinstance(exception, DisallowedHost):
+        return _refuse(request, 400, "bad_request", "Bad request", "The request is invalid.")
+    name = request.META.get("HTTP_HOST", "").rpartition(":")[0] or request.META.get("HTTP_HOST", "")
+    sentence = f"This service does not answer to the host name {quoted(name)}. "
+    if "_" in name:
+        sentence += "It has an underscore (_), which host names must not have. Use another name or the address."
+    else:
+        sentence += "If it is the name of this service, add it to ALLOWED_HOSTS."
+    sentence += " A proxy must pass on the header Host of the browser."
+    return _refuse(request, 400, "host_not_allowed", "Unknown host name", sentence)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
@@ -30,7 +47,9 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponseBase:  # noqa: ARG001  # Django gives it
-    sentence = "Nothing was changed, because the page has expired or the form is from another site. Reload the page and try again."
+    if sentence := explain_origin(request):
+        return _refuse(request, 403, "wrong_origin", "Unexpected origin", sentence)
+    sentence = "Nothing was changed, because the page has expired. Reload the page and try again."
     back = "" if is_api(request) else page_before(request)
     return _refuse(request, 403, "csrf_failed", "Page expired", sentence, back=back)
 
@@ -73,6 +92,42 @@ class Unavailable:
 def _render_unavailable(sentence: str) -> str:
     context = {"title": "Temporarily unavailable", "sentence": sentence, "program": program.NAME}
     return render_to_string("emergency.html", context)
+
+
+class LengthRequired:
+    """411 for a chunked body that is too long to be read as a form. Only uploads read it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_chunked(request) or request.path_info in ("/backups/upload/", "/api/v1/backups/upload"):
+            return self._get_response(request)
+        limit = format_size(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        sentence = (
+            f"Nothing was changed. The request is chunked, so it must not be longer than {limit}. Send it with "
+            "Content-Length. A proxy does so if it buffers requests (nginx: proxy_request_buffering on)."
+        )
+        return _refuse(request, 411, "length_required", "Length required", sentence)
+
+
+class ProxySignIn:
+    """Sign in the user whom a trusted proxy names. 403 if that is impossible, except for the sign-in page."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        if not settings.PROXY_USER_HEADER:
+            raise MiddlewareNotUsed
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        has_credentials = "Authorization" in request.headers or "X-Api-Key" in request.headers
+        if not has_credentials and request.path_info not in HEALTH_PATHS and request.path_info != "/sign-in/":
+            try:
+                sign_in_by_proxy(request)
+            except ProxyUserRefused as problem:
+                sentence = f"{problem} The page {reverse('sign-in')} is for users with a password."
+                return _refuse(request, 403, problem.code, "Sign-in refused", sentence)
+        return self._get_response(request)
 
 
 class MethodNotAllowed:

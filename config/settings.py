@@ -6,6 +6,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
+from django.utils.crypto import salted_hmac
 
 from config import env, logs
 from config.routers import DEFAULT, TVARR
@@ -28,6 +29,7 @@ BACKUP_GROUP = env.group("TVARR_BACKUP_GROUP")
 BACKUP_FILE_MODE = env.file_mode("TVARR_BACKUP_FILE_MODE", "0600" if BACKUP_GROUP is None else "0640")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8081, 1, 65535)
+BASE_PATH = env.base_path("TVARR_SERVER_BASE_PATH")
 ADMIN_USERNAME = env.text("TVARR_ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD = env.text("TVARR_ADMIN_PASSWORD", "")
 ADMIN_IS_NAMED = bool(ADMIN_PASSWORD or env.text("TVARR_ADMIN_USERNAME", ""))
@@ -48,6 +50,15 @@ ALLOWED_HOSTS = [
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 # gunicorn uses this. Django's own setting would trust the header of every client.
 FORWARDED_ALLOW_IPS = env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+FORCE_SCRIPT_NAME = BASE_PATH  # also if it is empty: no header of a request names another one
+# A proxy at one of the addresses signs users in, if the header is named.
+PROXY_USER_HEADER = env.header("TVARR_PROXY_USER_HEADER")
+PROXY_ADDRESSES = env.addresses("TVARR_PROXY_ADDRESSES")
+PROXY_ROLES_HEADER = env.header("TVARR_PROXY_ROLES_HEADER")
+PROXY_DEFAULT_ROLE = env.word("TVARR_PROXY_DEFAULT_ROLE", "viewer", ("administrator", "operator", "viewer", "none"))
+PROXY_SIGN_OUT_URL = env.address("TVARR_PROXY_SIGN_OUT_URL")
+if PROXY_USER_HEADER and not PROXY_ADDRESSES:
+    raise env.invalid("TVARR_PROXY_ADDRESSES", "", "the addresses of the proxy that sends TVARR_PROXY_USER_HEADER")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -86,11 +97,13 @@ MIDDLEWARE = [
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.RequestChecks",
+    "config.refusals.LengthRequired",
     "config.refusals.Unavailable",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.refusals.ProxySignIn",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -98,7 +111,11 @@ MIDDLEWARE = [
     "config.refusals.MethodNotAllowed",
 ]
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+    "django.contrib.auth.backends.RemoteUserBackend",  # of users whom a proxy signs in; no page or request uses it
+]
 
 TEMPLATES = [
     {
@@ -135,7 +152,7 @@ TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 
 STATICFILES_DIRS = [ASSETS / "static"]
-STATIC_URL = f"static/{hash_static_files(STATICFILES_DIRS)}/"
+STATIC_URL = f"{BASE_PATH}/static/{hash_static_files(STATICFILES_DIRS)}/"
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/[0-9a-f]{8}/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # no `collectstatic`
@@ -218,19 +235,25 @@ Q_CLUSTER = {
 
 # --- Security --------------------------------------------------------------------------------------------------------
 
+_SIGN_OUT_ORIGIN = ["/".join(PROXY_SIGN_OUT_URL.split("/")[:3])] if PROXY_SIGN_OUT_URL else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "img-src": [SELF, "data:"],  # images in the admin's style sheets
         "base-uri": [SELF],
-        "form-action": [SELF],
+        "form-action": [SELF, *_SIGN_OUT_ORIGIN],  # browsers check redirects of forms, too
         "frame-ancestors": [NONE],
         "object-src": [NONE],
     },
 }
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_NAME = "tvarr_backup_session"
-CSRF_COOKIE_NAME = "tvarr_backup_csrf"
+# Browsers send cookies to all ports of a host name, where there may be another installation.
+_INSTALLATION = salted_hmac("config.settings", "cookies", secret=SECRET_KEY, algorithm="sha256").hexdigest()[:8]
+SESSION_COOKIE_NAME = f"tvarr_backup_session_{_INSTALLATION}"
+CSRF_COOKIE_NAME = f"tvarr_backup_csrf_{_INSTALLATION}"
+MESSAGES_COOKIE_NAME = f"tvarr_backup_messages_{_INSTALLATION}"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = BASE_PATH or "/"
+MESSAGE_STORAGE = "config.messages.Storage"
 CSRF_FAILURE_VIEW = "config.refusals.csrf_failed"
 
 # TLS is the job of a reverse proxy.
@@ -289,6 +312,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",  # tags and operation ids are made from the rest
+    "SERVERS": [{"url": BASE_PATH}] if BASE_PATH else [],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",

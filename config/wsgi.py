@@ -5,25 +5,8 @@ from __future__ import annotations
 import os
 
 import django
-from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-
-
-class Utf8Request(WSGIRequest):
-    """Reads addresses and forms as UTF-8. Django would use any codec that the request names."""
-
-    @property
-    def encoding(self) -> None:
-        return None
-
-    @encoding.setter
-    def encoding(self, value: str | None) -> None:
-        """Ignore the charset of the request."""
-
-
-class Handler(WSGIHandler):
-    request_class = Utf8Request
 
 
 PATIENCE_SECONDS = 5
@@ -32,6 +15,7 @@ PATIENCE_SECONDS = 5
 
 django.setup(set_prefix=False)
 from config.connections import limit_kept_connections  # noqa: E402  # needs the settings
+from config.handler import Handler  # noqa: E402  # needs the settings
 from tvarr_backup.operations.app_database import wait_less  # noqa: E402  # needs the models
 
 wait_less(PATIENCE_SECONDS)

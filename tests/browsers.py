@@ -46,7 +46,7 @@ class Browser:
     @property
     def cookie(self) -> str | None:
         """The one that stands for the session."""
-        return next((cookie.value for cookie in self._cookies if cookie.name == "tvarr_backup_session"), None)
+        return next((cookie.value for cookie in self._cookies if cookie.name.startswith("tvarr_backup_session_")), None)
 
     def open(self, path: str) -> Page:
         return self._fetch(path, None)

@@ -70,6 +70,12 @@ class Installation:
         """Run a command that must succeed and print one JSON value."""
         return json.loads(self.ok(*arguments, stdin=stdin))
 
+    def cookie_name(self, setting: str) -> str:
+        """The name of a cookie, such as `SESSION_COOKIE_NAME`, which depends on the installation."""
+        return self.ok(
+            "shell", "--no-imports", "-c", f"from django.conf import settings; print(settings.{setting})"
+        ).strip()
+
     def refused(self, *arguments: str, stdin: str | None = None, **environment: str) -> str:
         """Run a command that must fail in words, and give those words."""
         done = self.run(*arguments, stdin=stdin, **environment)

@@ -76,7 +76,8 @@ class Machine:
 
     def page(self, path: str) -> tuple[int, bool]:
         """The status of a page for somebody who was signed in, and whether it says that a database is not there."""
-        cookie = {"Cookie": "tvarr_backup_session=someone-who-was-signed-in-before"}
+        name = self.installation.cookie_name("SESSION_COOKIE_NAME")
+        cookie = {"Cookie": f"{name}=someone-who-was-signed-in-before"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=cookie)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis in tests: real servers in a folder of their own, reached by a socket there.
+"""PostgreSQL and Redis in tests, and what proxies share with them: real servers in a folder of their own, reached by a socket there.
 
 They are gone with the process that started them, however that ends (`setpriv --pdeathsig`).
 """
@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -27,10 +27,10 @@ _QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB")
 
 def _program(name: str) -> str:
     versions = sorted(Path("/").glob(f"{_PLACES[1:]}/{name}"), key=lambda path: float(path.parts[-3]))
-    found = str(versions[-1]) if versions else shutil.which(name)
+    found = str(versions[-1]) if versions else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         pytest.exit(
-            f"{name} is not installed; `make test` installs it where it may (Debian: postgresql, redis-server)."
+            f"{name} is not installed; `make test` installs it where it may (Debian: postgresql, redis-server, nginx, caddy)."
         )
     return found
 
@@ -148,7 +148,7 @@ _FOLDERS = "tvarr-backup-servers-of-"
 
 
 @contextmanager
-def running(kind: type[_Kind]) -> Iterator[_Kind]:
+def running(kind: Callable[[Path], _Kind]) -> Iterator[_Kind]:
     """A running server; nothing is left of it afterwards. Sockets want a short path, which pytest's folders have not.
 
     What a run has left that was killed goes with the next one.

@@ -24,7 +24,7 @@ Serve = Callable[..., AbstractContextManager[Up]]
 
 @pytest.fixture(scope="module")
 def serve(_prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """Starts services as docs/guides/install.md says they are set up, with more variables."""
+    """Starts services as docs/guides/proxy.md says they are set up, with more variables."""
 
     def serve(**variables: str) -> AbstractContextManager[Up]:
         environment = {"ALLOWED_HOSTS": "backup.example,127.0.0.1"} | variables

@@ -46,7 +46,8 @@ def up(installation: Installation) -> Iterator[Up]:
 def head(installation: Installation) -> str:
     """The lines that all have in common, with a key that may do everything and a mark of our pages."""
     token = installation.json("token", "create", "slow", "--user", "admin", "--json")["token"]
-    return f"Host: localhost\r\nX-Api-Key: {token}\r\nCookie: tvarr_backup_csrf={'t' * 32}\r\n"
+    cookie = f"{installation.cookie_name('CSRF_COOKIE_NAME')}={'t' * 32}"
+    return f"Host: localhost\r\nX-Api-Key: {token}\r\nCookie: {cookie}\r\n"
 
 
 def archive_in(installation: Installation) -> str:

@@ -71,9 +71,9 @@ def installation_of(bin_folder: Path, folder: Path) -> Installation:
 
 
 @contextlib.contextmanager
-def serving(installation: Installation) -> Iterator[Up]:
+def serving(installation: Installation, port: int | None = None) -> Iterator[Up]:
     """A complete `up`; it ends with 0 when told to, and leaves nothing behind."""
-    running = start_up(installation, free_port())
+    running = start_up(installation, port or free_port())
     try:
         wait_until(lambda: running.process.poll() is not None or running.is_complete(), "it is complete", seconds=60)
         assert running.process.poll() is None, running.log

@@ -423,6 +423,10 @@ class UserInvalid(TvarrBackupError):
     """A user cannot be created: the name is taken or invalid, the password is too weak, or the role has no group."""
 
 
+class ProxyUserRefused(TvarrBackupError):
+    """A proxy names a user who cannot be signed in this way: an invalid name, a user with a password, no role."""
+
+
 class TokenNotFound(TvarrBackupError):
     """No token of the user has this name."""
 

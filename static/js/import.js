@@ -35,7 +35,7 @@ if (preview) {
     preview.addEventListener(name, ({ target }) => { (target.closest("tr") ?? target).dataset.changed = ""; }, true);
   }
   // The page has an old token after the user has signed in again in another tab.
-  const token = () => document.cookie.match(/tvarr_backup_csrf=(\w+)/)?.[1];
+  const token = () => document.cookie.split("; ").map((each) => each.split("=")).find(([name]) => name === preview.dataset.csrfCookie)?.[1];
   preview.addEventListener("formdata", ({ formData }) => {
     for (const { name } of [...preview.elements].filter((each) => /^(action|name|reference|fix)-/.test(each.name) && !each.closest("[data-changed]"))) {
       formData.delete(name);

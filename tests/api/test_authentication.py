@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -212,7 +213,7 @@ def test_a_write_with_the_csrf_token_reaches_the_view(user: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.get("/admin/login/")
     client.force_login(user)
-    token = client.get("/admin/").cookies["tvarr_backup_csrf"].value
+    token = client.get("/admin/").cookies[settings.CSRF_COOKIE_NAME].value
 
     assert refusal(client.post(ADDRESS, {}, headers={"X-CSRFToken": token}, format="json"))[0] == 405
 
@@ -222,7 +223,7 @@ def test_the_csrf_token_in_a_form_is_not_enough(user: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.get("/admin/login/")
     client.force_login(user)
-    token = client.get("/admin/").cookies["tvarr_backup_csrf"].value
+    token = client.get("/admin/").cookies[settings.CSRF_COOKIE_NAME].value
     data = {"csrfmiddlewaretoken": token, "file": io.BytesIO(b"x")}
 
     assert refusal(client.post(ADDRESS, data, format="multipart"))[:2] == (403, "csrf_failed")

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
 from rest_framework.test import APIClient
@@ -621,7 +622,7 @@ def test_an_upload_without_permission_is_not_read(folder: Path, who: str) -> Non
 def test_a_browser_sends_its_token_in_the_header(folder: Path, copy: Path) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(UserFactory.create())
-    client.cookies["tvarr_backup_csrf"] = token = "t" * 32
+    client.cookies[django_settings.CSRF_COOKIE_NAME] = token = "t" * 32
     response = send(client, ("file", "copy.db", copy.read_bytes()), headers={"X-CSRFToken": token})
     assert response.status_code == 201, response.content
     assert get_user_model().objects.get() == Operation.objects.get().requested_by

@@ -29,6 +29,7 @@ Tests in this folder cannot use Django's database, because of Playwright's event
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ from tests.ups import Up
 
 AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text(encoding="utf-8")
 PASSWORD = "wharf-lantern-41"
+SESSION_COOKIE = re.compile("tvarr_backup_session_")
+CSRF_COOKIE = re.compile("tvarr_backup_csrf_")
 
 _RUN_AXE = """async () => {
     const found = await axe.run(document, {resultTypes: ["violations"], preload: false});

@@ -27,7 +27,7 @@ from tests.browser.contents import (
     SOME_WEEKS,
     WITH_REFERENCES,
 )
-from tests.browser.people import PASSWORD, Person, add_person
+from tests.browser.people import CSRF_COOKIE, PASSWORD, Person, add_person
 from tests.browser.studio import HEIGHT, Show, Studio
 from tests.processes import family, wait_until
 
@@ -563,8 +563,8 @@ def refusals(studio: Studio) -> None:
 
     def too_old(person: Person) -> None:
         page("/settings/")(person)
-        cookies = [each for each in person.page.context.cookies() if each["name"] == "tvarr_backup_csrf"]
-        person.page.context.clear_cookies(name="tvarr_backup_csrf")
+        cookies = [each for each in person.page.context.cookies() if CSRF_COOKIE.match(each["name"])]
+        person.page.context.clear_cookies(name=CSRF_COOKIE)
         press("Save")(person)
         person.page.context.add_cookies(cookies)  # type: ignore[arg-type]  # unchanged
 

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.people import PASSWORD, Look, People, Person
+from tests.browser.people import CSRF_COOKIE, PASSWORD, SESSION_COOKIE, Look, People, Person
 
 
 def sign_in(person: Person, password: str, *, status: int = 200) -> None:
@@ -48,7 +48,7 @@ def test_signed_out_in_the_middle_of_a_form_one_comes_back_to_it(people: People,
     page = person.open("/sign-in/")
     sign_in(person, PASSWORD)
     person.open("/settings/")
-    page.context.clear_cookies(name="tvarr_backup_session")
+    page.context.clear_cookies(name=SESSION_COOKIE)
     person.press("Save")
     expect(page.get_by_role("alert")).to_contain_text("You were signed out")
     sign_in(person, PASSWORD)
@@ -60,7 +60,7 @@ def test_signed_out_while_htmx_asks_the_whole_page_changes(people: People) -> No
     page = person.open("/sign-in/")
     sign_in(person, PASSWORD)
     person.open("/settings/")
-    page.context.clear_cookies(name="tvarr_backup_session")
+    page.context.clear_cookies(name=SESSION_COOKIE)
     page.get_by_label("Every week", exact=True).check()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     person.look()
@@ -72,7 +72,7 @@ def test_a_form_from_before_another_sign_in_says_what_to_do(people: People, look
     page = person.open("/sign-in/")
     sign_in(person, PASSWORD)
     person.open("/settings/")
-    page.context.clear_cookies(name="tvarr_backup_csrf")
+    page.context.clear_cookies(name=CSRF_COOKIE)
     person.press("Save", status=403)
     expect(page.get_by_role("heading", name="Page expired")).to_be_visible()
     person.follow("Reload page")

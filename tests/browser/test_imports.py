@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.people import ALL_LOOKS, PASSWORD, Look, Person, Site
+from tests.browser.people import ALL_LOOKS, PASSWORD, SESSION_COOKIE, Look, Person, Site
 from tests.portable.files import CLIENTS, FILTERS, client_item, document, filter_item
 
 _HERE = [filter_item(name, description="") for name in ("Same", "Differs", "Differs, too", "Third")]
@@ -299,7 +299,7 @@ def test_whose_session_ends_in_a_preview_signs_in_and_goes_on(person: Person, mi
     page.get_by_label("New name for Differs", exact=True).fill("By hand")
     page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
-    page.context.clear_cookies(name="tvarr_backup_session")
+    page.context.clear_cookies(name=SESSION_COOKIE)
     with page.expect_navigation():
         choose(page, "Third", "overwrite")
     expect(page.get_by_text("You were signed out, so your last action was not carried out.")).to_be_visible()
@@ -317,7 +317,7 @@ def test_whose_session_ends_before_the_import_signs_in_and_presses_again(person:
     page = bring(person, mixed)
     page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
-    page.context.clear_cookies(name="tvarr_backup_session")
+    page.context.clear_cookies(name=SESSION_COOKIE)
     person.press("Import 1 item")
     sign_in(page)
     person.look()
@@ -330,7 +330,7 @@ def test_after_signing_in_in_another_tab_this_one_goes_on(person: Person, mixed:
     page = bring(person, mixed)
     page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
-    page.context.clear_cookies(name="tvarr_backup_session")
+    page.context.clear_cookies(name=SESSION_COOKIE)
     elsewhere = page.context.new_page()
     elsewhere.goto(f"{person.address}/sign-in/")
     sign_in(elsewhere)
@@ -547,7 +547,7 @@ def test_without_scripts_a_session_that_ends_costs_no_choice_that_was_sent(plain
     choose(page, "Differs", "overwrite")
     choose(page, "Broken", "skip")
     plain_person.press("Update totals")
-    page.context.clear_cookies(name="tvarr_backup_session")
+    page.context.clear_cookies(name=SESSION_COOKIE)
     plain_person.press("Import 2 items, overwrite 1")
     sign_in(page)
     plain_person.look()

@@ -23,6 +23,10 @@ READERS: dict[str, Callable[[], Any]] = {
     "file_mode": lambda: env.file_mode("HARBOUR", "0600"),
     "integer": lambda: env.integer("HARBOUR", 8081, 1, 65535),
     "path": lambda: env.path("HARBOUR", "data"),
+    "base_path": lambda: env.base_path("HARBOUR"),
+    "header": lambda: env.header("HARBOUR"),
+    "addresses": lambda: [str(network) for network in env.addresses("HARBOUR")],
+    "address": lambda: env.address("HARBOUR"),
     "host": lambda: env.host("HARBOUR", "127.0.0.1"),
     "hosts": lambda: env.hosts("HARBOUR", ["my_own_name"]),
     "origins": lambda: env.origins("HARBOUR"),
@@ -52,6 +56,14 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("path", "/srv/a b", Path("/srv/a b")),
     ("path", "harbour", Path.cwd() / "harbour"),
     ("path", "~/harbour", Path.home() / "harbour"),
+    ("path", "/srv/5$ a day", Path("/srv/5$ a day")),
+    ("text", '"', '"'),
+    ("base_path", "/backup", "/backup"),
+    ("base_path", "/tv/my.backup/", "/tv/my.backup"),
+    ("base_path", "/", ""),
+    ("header", "Remote-User", "Remote-User"),
+    ("addresses", "10.0.0.1, 172.16.0.0/12,::1", ["10.0.0.1/32", "172.16.0.0/12", "::1/128"]),
+    ("address", "https://auth.example:9091/logout?rd=/", "https://auth.example:9091/logout?rd=/"),
     ("host", "0.0.0.0", "0.0.0.0"),
     ("host", "Harbour.example", "Harbour.example"),
     ("host", "::", "::"),
@@ -94,6 +106,10 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("file_mode", 0o600),
     ("integer", 8081),
     ("path", Path.cwd() / "data"),
+    ("base_path", ""),
+    ("header", ""),
+    ("addresses", []),
+    ("address", ""),
     ("host", "127.0.0.1"),
     ("hosts", ["my_own_name"]),
     ("origins", []),
@@ -123,7 +139,37 @@ REFUSED: list[tuple[str, str, str]] = [
         ("integer", value, "a whole number from 1 to 65535")
         for value in ("0", "65536", "-1", "+1", "1.0", "0x50", "1e3", "port", "٣", "9" * 10)
     ],
+    ("database", "~nobody-of-this-name/a.db", "a path, with ~ only before the name of a user who exists"),
     ("path", "~nobody-of-this-name/data", "a path, with ~ only before the name of a user who exists"),
+    *[
+        (reader, value, "a path without variables such as $HOME, which are not expanded here")
+        for reader in ("path", "database")
+        for value in ("$HOME/data", "/srv/${DATA}", "$(pwd)/data")
+    ],
+    *[
+        ("header", value, "the name of a header, such as Remote-User, without an underscore")
+        for value in ("Remote_User", "Remote User", "Remote-User:", "a,b")
+    ],
+    *[
+        ("addresses", value, "addresses or networks such as 172.16.0.0/12, separated by commas, and not all")
+        for value in ("*", "0.0.0.0/0", "::/0", "proxy.example", "10.0.0.1/8")
+    ],
+    *[
+        ("address", value, "an address such as https://auth.example/logout")
+        for value in ("auth.example", "ftp://auth.example", "https://auth.example/a b", "javascript:alert(1)")
+    ],
+    *[
+        ("base_path", value, 'a path such as "/backup"')
+        for value in ("backup", "//backup", "/a//b", "/a b", "/../b", "/.", "/a%20b", "/a?b", "https://a.example/b")
+    ],
+    *[
+        ("base_path", value, f"a path that does not start as an address of this program ({', '.join(env.OWN_PATHS)})")
+        for value in ("/backups", "/static/x")
+    ],
+    *[
+        (reader, value, "a host name without an underscore (_), because requests to such a name are refused")
+        for reader, value in (("hosts", "my_nas"), ("origins", "http://my_nas:8081"))
+    ],
     *[
         ("host", value, "one host name or address, without scheme, port or path")
         for value in ("http://a.example", "a.example:80", "a b", "*", "a/b", "a,b")
@@ -151,7 +197,7 @@ REFUSED: list[tuple[str, str, str]] = [
             "postgres://", "postgresql:///", "postgres://a.example/tvarr?speed=high", "postgres://a.example:port/tvarr",
             "postgres://a.example/%zz", "mysql://a.example/tvarr", "http://a.example/a.db", "C:/tvarr.db",
             ":memory:", "file::memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "file:", "file:a%00b",
-            "sqlite://a.db", "file://server/a.db", "file://[", "~nobody-of-this-name/a.db",
+            "sqlite://a.db", "file://server/a.db", "file://[",
         )
     ],
     *[
@@ -248,6 +294,15 @@ def test_invalid_values_are_refused(reader: str, given: str, expected: str, monk
     assert str(refused.value) == f'HARBOUR: expected {expected}, got "{given}".'
 
 
+@pytest.mark.parametrize("reader", sorted(READERS))
+@pytest.mark.parametrize("given", ['"/data"', "'8081'", '""'])
+def test_quotes_around_a_value_are_refused(reader: str, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", f" {given} ")
+    with pytest.raises(ImproperlyConfigured) as refused:
+        READERS[reader]()
+    assert str(refused.value) == "HARBOUR: expected a value without quotes around it."
+
+
 def test_the_invalid_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", "a.example,b c,d.example")
     with pytest.raises(ImproperlyConfigured, match=r'^HARBOUR: expected host names .*, got "b c"\.$'):
@@ -276,6 +331,11 @@ def test_a_key_in_the_environment_comes_first(kept: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SECRET_KEY_FILE", str(kept))
     monkeypatch.setenv("SECRET_KEY", "given")
     assert env.secret_key(kept) == "given"
+
+
+def test_a_key_may_have_quotes(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", '"given"')
+    assert env.secret_key(kept) == '"given"'
 
 
 def test_a_named_file_comes_before_the_saved_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.messages.storage.cookie import CookieStorage
+from django.conf import settings
 from django.templatetags.static import static
 from django.test import Client
 
@@ -34,8 +34,8 @@ def test_session_and_csrf_cookies_of_https_requests_are_secure() -> None:
     answer = sign_in(client, secure=True)
 
     assert {name: bool(cookie["secure"]) for name, cookie in answer.cookies.items()} == {
-        "tvarr_backup_session": True,
-        "tvarr_backup_csrf": True,
+        settings.SESSION_COOKIE_NAME: True,
+        settings.CSRF_COOKIE_NAME: True,
     }
 
 
@@ -50,7 +50,7 @@ def test_the_cookie_of_messages_is_secure_too() -> None:
     answer = client.post("/operations/00000000000000000000000000/cancel/", secure=True)  # says that there is none
 
     assert answer.status_code == 302
-    assert answer.cookies[CookieStorage.cookie_name]["secure"]
+    assert answer.cookies[settings.MESSAGES_COOKIE_NAME]["secure"]
 
 
 @pytest.mark.parametrize("address", ["/", "/sign-in/", "/import/", "/history/", "/admin/", "/nothing", "/healthz"])

@@ -30,6 +30,49 @@ def test_a_page_needs_neither_database_nor_session(view: Any, status: int, words
     assert "css/app.css" in page.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("my_nas:8081", 'the host name "my_nas". It has an underscore (_)'),
+        (
+            "nas.example:8081",
+            'the host name "nas.example". If it is the name of this service, add it to ALLOWED_HOSTS.',
+        ),
+    ],
+)
+@pytest.mark.django_db
+def test_an_unknown_host_name_is_quoted_with_what_to_do(host: str, words: str) -> None:
+    page = Client().get("/sign-in/", headers={"Host": host})
+    assert page.status_code == 400
+    assert words in text_of(page)
+    assert Client().get("/api/v1/backups", headers={"Host": host}).json()["code"] == "host_not_allowed"
+
+
+@pytest.mark.parametrize("origin", ["http://testserver:8081", "https://testserver", "http://else.example", "null"])
+@pytest.mark.django_db
+def test_a_form_from_another_origin_is_refused_with_both_addresses(origin: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.get("/sign-in/")
+    page = client.post("/sign-in/", headers={"Origin": origin})
+    assert page.status_code == 403
+    assert f"sent from {origin}, and this service expects http://testserver." in text_of(page)
+    assert f"CSRF_TRUSTED_ORIGINS={origin}" in text_of(page)
+
+
+@pytest.mark.django_db
+def test_a_form_from_our_origin_without_a_token_is_an_expired_page() -> None:
+    page = Client(enforce_csrf_checks=True).post("/sign-in/", headers={"Origin": "http://testserver"})
+    assert "the page has expired" in text_of(page)
+
+
+@pytest.mark.django_db
+def test_a_write_to_the_api_from_another_origin_has_a_code_of_its_own() -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(UserFactory.create())
+    answer = client.post("/api/v1/backups", headers={"Origin": "https://testserver"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "wrong_origin")
+
+
 @pytest.mark.django_db
 def test_the_form_of_an_expired_page_links_back_to_it() -> None:
     client = Client(enforce_csrf_checks=True)

@@ -55,6 +55,16 @@ def test_an_invalid_value_is_refused_and_the_variable_named(
     assert str(refused.value).endswith(f', got "{value}".')
 
 
+def test_a_proxy_that_signs_users_in_must_have_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^TVARR_PROXY_ADDRESSES: expected the addresses of the proxy"):
+        settings_of(monkeypatch, TVARR_PROXY_USER_HEADER="Remote-User")
+
+
+def test_the_proxys_own_sign_out_page_may_be_reached_from_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = settings_of(monkeypatch, TVARR_PROXY_SIGN_OUT_URL="https://auth.example:9091/logout?a")
+    assert "https://auth.example:9091" in shown["CONTENT_SECURITY_POLICY"]["DIRECTIVES"]["form-action"]
+
+
 def test_an_invalid_value_stops_every_command_with_one_sentence(installation: Installation) -> None:
     (sentence,) = installation.refused("prepare", TVARR_SERVER_PORT="eighty").splitlines()
     assert sentence == 'error: TVARR_SERVER_PORT: expected a whole number from 1 to 65535, got "eighty".'

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -169,7 +170,7 @@ def test_a_form_of_ours_is_read_with_its_token() -> None:
 def test_choices_and_the_button_want_a_token() -> None:
     client = person(MAY_IMPORT, enforce_csrf_checks=True)
     page = client.get(PAGE)
-    token = {"csrfmiddlewaretoken": client.cookies["tvarr_backup_csrf"].value}
+    token = {"csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME].value}
     page = client.post(PAGE, {"file": file_of(FILTERS, filter_item()), **token}, follow=True)
     for path in ("choices/", "apply/", "discard/"):
         assert client.post(address(page, path)).status_code == 403

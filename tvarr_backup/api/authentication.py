@@ -23,6 +23,7 @@ from rest_framework.request import Request
 
 from tvarr_backup.access import lockout
 from tvarr_backup.access.models import ApiToken
+from tvarr_backup.access.origins import explain_origin
 
 _REALM = "tvarr-backup"
 _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -44,6 +45,12 @@ class CsrfFailed(PermissionDenied):
 
     default_code = "csrf_failed"
     default_detail = "Writes with a browser session need the header X-CSRFToken."
+
+
+class WrongOrigin(PermissionDenied):
+    """A write with a browser session from another address."""
+
+    default_code = "wrong_origin"
 
 
 class BearerToken(BaseAuthentication):
@@ -113,6 +120,8 @@ class Session(SessionAuthentication):
         check = CSRFCheck(_unused)
         check.process_request(without_body)
         if check.process_view(without_body, None, (), {}):  # type: ignore[arg-type]  # as the framework calls it
+            if sentence := explain_origin(without_body):
+                raise WrongOrigin(sentence)
             raise CsrfFailed
 
 
@@ -129,4 +138,7 @@ def _describe(authentication: type[BaseAuthentication], name: str, definition: M
 _describe(BearerToken, "bearer", {"type": "http", "scheme": "bearer"})
 _describe(ApiKey, "apiKey", {"type": "apiKey", "in": "header", "name": "X-Api-Key"})
 _describe(Basic, "basic", {"type": "http", "scheme": "basic"})
-_describe(Session, "session", {"type": "apiKey", "in": "cookie", "name": "tvarr_backup_session"})
+_COOKIE = "Its name ends with an underscore and eight digits that depend on the installation."
+_describe(
+    Session, "session", {"type": "apiKey", "in": "cookie", "name": "tvarr_backup_session", "description": _COOKIE}
+)

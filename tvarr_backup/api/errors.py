@@ -32,6 +32,7 @@ CONTENT_TYPE = "application/problem+json"
 _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
     HTTPStatus.FORBIDDEN: (
         errors.AcceptCodeDenied,
+        errors.ProxyUserRefused,
         errors.ScopeExceeded,
         errors.SystemRowReadOnly,
         errors.UnprotectDenied,

@@ -31,9 +31,7 @@ class RequestChecks:
 
 
 def _refuse_body(request: HttpRequest) -> HttpResponseBase | None:
-    """Refuse a chunked body, which Django would ignore, and another charset, with which it would decode addresses too."""
-    if "Transfer-Encoding" in request.headers:
-        return problem_response(411, "length_required", "Expected a body with Content-Length, got a chunked body.")
+    """Refuse another charset, with which Django would decode addresses too."""
     if (request.content_params or {}).get("charset", "utf-8").lower() not in _UTF_8:
         return problem_response(415, "unsupported_media_type", "Expected a body in the charset utf-8.")
     return None

@@ -15,7 +15,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest, QueryDict, UnreadablePostError
+from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import parse_header_parameters
 
@@ -87,7 +87,7 @@ def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Ite
     """
     folder = actions.prepare_upload(actor)
     length = _checked_length(request)
-    require_room(folder, length, "The upload")
+    require_room(folder, length or 0, "The upload")
     release_databases()
     began = time.monotonic()
     with receive_in(folder) as place:
@@ -127,31 +127,36 @@ def add_upload(
         time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
 
-def _checked_length(request: HttpRequest) -> int:
-    """Return the length of the body. Raises for errors that are known before it is read."""
+def _checked_length(request: HttpRequest) -> int | None:
+    """Return the length of the body, or None if it is chunked. Raises for errors that are known before it is read."""
     if request.content_type != MEDIA_TYPE:
         raise FormUnreadable(f"Expected a form of the type {MEDIA_TYPE}.")
+    if is_chunked(request):
+        return None
     try:
         length = int(request.META["CONTENT_LENGTH"])
     except (KeyError, ValueError):
-        raise LengthRequired("Expected a request with a Content-Length. Chunked requests are not supported.") from None
+        raise LengthRequired("Expected a request with a Content-Length.") from None
     if length > settings.UPLOAD_BYTES + _FORM_BYTES:
         raise _too_large("The upload", settings.UPLOAD_BYTES)
     return length
 
 
-def _read_form(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, str]]:
+def _read_form(
+    request: HttpRequest, body: Body, length: int | None, place: Path
+) -> tuple[QueryDict, Mapping[str, str]]:
     """Read the form and write its files into `place`. Return its fields and the senders' names for the files."""
     files = _Files(place)
+    headers = {**request.META, "CONTENT_LENGTH": str(settings.UPLOAD_BYTES)} if length is None else request.META
     try:
-        fields, _ = MultiPartParser(request.META, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
+        fields, _ = MultiPartParser(headers, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
     except RequestDataTooBig:
         raise
     except (MultiPartParserError, SuspiciousOperation) as problem:
         raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}.") from problem
     finally:
         files.close()
-    if body.read_bytes < length:
+    if length is not None and body.read_bytes < length:
         raise UploadIncomplete(
             "The upload was cut off after {read} of {length} bytes. Nothing was saved. Upload the file again.",
             read=body.read_bytes,
@@ -173,6 +178,11 @@ def _require_complete(fields: QueryDict, filenames: Mapping[str, str]) -> None:
 
 
 _REPEATED = "Expected this field once, got it more than once."
+
+
+def is_chunked(request: HttpRequest) -> bool:
+    """Return whether the body has no length, because it is chunked and longer than a form (`config.handler`)."""
+    return "HTTP_TRANSFER_ENCODING" in request.META
 
 
 class Body:
@@ -213,12 +223,14 @@ class Body:
 
     def _read(self, size: int) -> bytes:
         try:
-            return self._request.read(size)
-        except UnreadablePostError as problem:
+            chunks = self._request.META["wsgi.input"] if is_chunked(self._request) else self._request
+            data: bytes = chunks.read(size)
+        except OSError as problem:
             raise UploadIncomplete(
                 "The upload was cut off after {read} bytes. Nothing was saved. Upload the file again.",
                 read=self.read_bytes,
             ) from problem
+        return data
 
 
 class _Files(FileUploadHandler):

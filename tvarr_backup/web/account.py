@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView, PasswordChangeView, RedirectURLMixin, redirect_to_login
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView, RedirectURLMixin, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -17,6 +17,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from tvarr_backup.access.proxy import find_named_user, is_signed_in_by_proxy
 from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token
 from tvarr_backup.errors import TokenInvalid, TokenNotFound
 from tvarr_backup.initial_password import has_one_time_password
@@ -34,13 +35,23 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"password_file": _password_file(self.request)}
+        named = {"password_file": _password_file(self.request), "proxy_user": find_named_user(self.request)}
+        return super().get_context_data(**kwargs) | named
 
     def get_success_url(self) -> str:
         target = super().get_success_url()
         if not has_one_time_password(self.request.user):
             return target
         return f"{reverse('password')}?{urlencode({'next': target})}"
+
+
+class SignOut(LogoutView):
+    """Sign out, and of the proxy too if it has signed the user in and has an address for that."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if is_signed_in_by_proxy(request):
+            self.next_page = settings.PROXY_SIGN_OUT_URL or None
+        return super().post(request, *args, **kwargs)
 
 
 def _password_file(request: HttpRequest) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
@@ -30,6 +31,7 @@ _PLACES = (
 def page(request: HttpRequest) -> dict[str, Any]:
     """Return the context. Functions are called only by templates that use them."""
     return {
+        "csrf_cookie": settings.CSRF_COOKIE_NAME,
         "navigation": lambda: _navigation(request),
         "running": lambda: _running(request),
         "one_time_password": lambda: has_one_time_password(request.user),

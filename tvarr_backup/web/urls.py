@@ -1,6 +1,5 @@
 """Addresses of the pages."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
 from tvarr_backup.web import account, backups, documentation, exports, imports, operations, restore, schedule, upload
@@ -53,6 +52,6 @@ urlpatterns = [
     path("docs/", documentation.documentation, name="documentation"),
     path("docs/<path:name>", documentation.documentation, name="documentation-page"),
     path("sign-in/", account.SignIn.as_view(), name="sign-in"),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("sign-out/", account.SignOut.as_view(), name="sign-out"),
     path("admin/login/", account.sign_in_to_admin),
 ]

@@ -60,7 +60,7 @@ class Command(TerminalCommand):
         if "TZ" not in settings.SET_VARIABLES:
             os.environ.pop("TZ", None)  # Django sets it, and the programs show which variables are set
         with _listen(host, port) as listener:
-            self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
+            self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}{settings.BASE_PATH}/")
             self.stdout.flush()
             Supervisor([_web_server(listener), _worker()]).run()
 
@@ -92,6 +92,8 @@ def _lock_storage(folder: Path) -> Iterator[None]:
 def _web_server(listener: socket.socket) -> Program:
     command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
     command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # not one in the working directory
+    # No proxy names our base path or a header with an underscore, whatever GUNICORN_CMD_ARGS says.
+    command += ["--forwarder-headers", "", "--header-map", "drop"]
     command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
     command += ["--worker-class", "config.gunicorn_worker.Worker", "--workers", "2", "--threads", str(_THREADS)]
     command += ["--worker-connections", str(_CONNECTIONS), "--no-control-socket"]
