@@ -264,10 +264,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "another program's": (
         put_another_programs,
-        (
-            "is not tvarr's database. It has neither tvarr's nor our tables, but recipes. Name tvarr's database in "
-            "TVARR_DATABASE_DSN."
-        ),
+        f"is not tvarr's database. It has neither tvarr's nor our tables, but recipes. {NAME_DATABASE}",
     ),
     "of an older version": (
         put_an_older_ones,
@@ -301,7 +298,7 @@ def test_a_database_that_a_newer_version_has_migrated_is_a_warning_of_both(place
     for _, answer in (both.status, both.readyz):
         state, sentence = said(answer, "tvarr_database")
         assert state == "warning"
-        assert "A newer version of this program has migrated it (tvarr-backup 0099_x)." in sentence
+        assert "A newer tvarr-backup has migrated it (tvarr-backup 0099_x)." in sentence
 
 
 _LOCK = """
