@@ -274,7 +274,7 @@ CASES = [
         VIEWER,
         DONE,
         {
-            PAGE: Ask("POST /export/<slug>/", {"all": "1"}),
+            PAGE: Ask("POST /export/download/", {"all": "filters"}),
             API: Ask("POST /api/v1/filters/export", {"all": True}),
             ADMIN: Ask(
                 "POST /admin/tvarr_backup/filter/ export_selected",

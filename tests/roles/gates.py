@@ -45,8 +45,8 @@ _PAGES_THAT_ASK_NOTHING = {
     "/operations/<ulid:pk>/cancel/",
     "/settings/",
     "/settings/reset/",
-    "/export/<slug>/",
-    "/export/<slug>/preview/",
+    "/export/download/",
+    "/export/preview/",
 }
 _OTHER = "auth.view_permission"
 """A permission that no entrance requires."""

@@ -55,6 +55,7 @@ _IMPORT = "/import/<ulid:record>/"
 PAGES: dict[str, Row] = {
     "GET /": row(VIEWER, VIEW, does="list backups"),
     "POST /backups/create/": row(OPERATOR, CREATE, answer=302, does="create a backup", body={"note": "by hand"}),
+    "GET /backups/chart/": row(VIEWER, VIEW),
     "GET /backups/upload/": row(OPERATOR, CREATE),
     "POST /backups/upload/": row(OPERATOR, CREATE, answer=302, does="upload a backup"),
     "GET /backups/delete/": row(ADMINISTRATOR, DELETE, query="name={filename}"),
@@ -89,10 +90,10 @@ PAGES: dict[str, Row] = {
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
-    "POST /export/<slug>/": row(VIEWER, EXPORT, does="export", body={"all": "1"}),
-    "POST /export/<slug>/preview/": row(VIEWER, EXPORT, does="export", body={"all": "1"}),
-    "POST /export/<slug>/preview/ fragment": row(
-        VIEWER, EXPORT, does="export", body={"all": "1"}, target="preview-filters"
+    "POST /export/download/": row(VIEWER, EXPORT, does="export", body={"all": "filters"}),
+    "POST /export/preview/": row(VIEWER, EXPORT, does="export", body={"all": "filters"}),
+    "POST /export/preview/ fragment": row(
+        VIEWER, EXPORT, does="export", body={"all": "filters"}, target="export-preview"
     ),
     "GET /import/": row(OPERATOR, IMPORT),
     "POST /import/": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}),
@@ -103,6 +104,8 @@ PAGES: dict[str, Row] = {
     f"POST {_IMPORT}choices/ fragment": row(
         ADMINISTRATOR, IMPORT, RESTORE, refused=404, body={"action-1": "skip"}, target="import-totals"
     ),
+    f"POST {_IMPORT}check/": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404, body={"fix-1-name": "Another"}),
+    f"POST {_IMPORT}check/ own": row(OPERATOR, IMPORT, body={"fix-1-name": "Another"}),
     f"POST {_IMPORT}apply/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404, body={"promise": "1,0,0"}),
     f"POST {_IMPORT}apply/ own": row(OPERATOR, IMPORT, answer=302, does="import", body={"promise": "1,0,0"}),
     f"POST {_IMPORT}discard/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404),

@@ -169,7 +169,7 @@ class World:
         if use == ["own"]:
             own = ApiToken.objects.filter(user=person.user).first()
             return str(own.pk) if own else "0"
-        kind = route.split("/")[3] if route.startswith("/api/") else ""
+        _, _, _, kind, *_ = [*route.split("/"), ""] if route.startswith("/api/") else [""] * 4
         if kind in self._rows:
             return str(self._rows[kind].pk)
         return next((pk for start, pk in self._objects.items() if route.startswith(start)), "1")
