@@ -42,7 +42,7 @@ def parts(site: Site) -> dict[str, str]:
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
         ((pending,),) = connection.execute("SELECT id FROM operations_importrecord").fetchall()
-    return {"pk": operation, "filename": newest["filename"], "slug": "filters", "record": pending}
+    return {"pk": operation, "filename": newest["filename"], "name": "guides/install", "record": pending}
 
 
 def address_of(name: str, parts: dict[str, str]) -> str:

@@ -96,7 +96,7 @@ def test_without_a_worker_it_is_asked_whether_one_runs_and_one_can_cancel(person
         os.utime(site.installation.data / "worker", (long_ago, long_ago))
         person.open("/")
         person.press("Back up now")
-        expect(person.page.get_by_text("No worker is running.")).to_be_visible()
+        expect(person.page.get_by_text("No worker is running. Start one").last).to_be_visible()
         person.press("Cancel operation")
         ends(person, "Backup canceled")
 
