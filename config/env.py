@@ -41,7 +41,7 @@ OWN_PATHS = (
     *("account", "admin", "api", "backups", "docs", "export", "healthz", "history", "import", "metrics", "operations"),
     *("readyz", "settings", "sign-in", "sign-out", "static"),
 )
-"""First parts of our own addresses. A base path must not start with one, or a proxy could not be told from another."""
+"""First parts of our own addresses. A base path must not start with one: a request with the prefix would look like one without."""
 
 
 def invalid(name: str, value: str, expected: str) -> ImproperlyConfigured:
