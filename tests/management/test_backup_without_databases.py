@@ -134,8 +134,10 @@ def test_without_it_all_else_works_too(backed_up: tuple[Installation, str], tmp_
     elsewhere = tmp_path / "elsewhere.db.gz"
     elsewhere.write_bytes((installation.data / "backups" / name).read_bytes())
     remove(installation.data / "tvarr.db")
-    for action in (("show", name), ("protect", name), ("recover",), ("prune",), ("add", str(elsewhere))):
+    for action in (("show", name), ("protect", name), ("protect", name, "--off"), ("recover",), ("prune",)):
         ran(installation, "backup", *action)
+    ran(installation, "backup", "delete", name, "--yes")
+    ran(installation, "backup", "add", str(elsewhere))
 
 
 def test_with_neither_database_backups_are_seen_verified_and_deleted(backed_up: tuple[Installation, str]) -> None:

@@ -274,7 +274,6 @@ CASES = [
         VIEWER,
         DONE,
         {
-            PAGE: Ask("POST /export/download/", {"all": "filters"}),
             API: Ask("POST /api/v1/filters/export", {"all": True}),
             ADMIN: Ask(
                 "POST /admin/tvarr_backup/filter/ export_selected",
@@ -283,6 +282,14 @@ CASES = [
             COMMAND: Ask("", arguments=("portable", "export", "filters", "--all", "-o", "/dev/null")),
         },
     ),
+    Case(
+        "export_selection",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {PAGE: Ask("POST /export/download/", {"all": "filters"})},
+    ),
+    Case("export_selection", "nothing is selected", VIEWER, "selection_empty", {PAGE: Ask("POST /export/download/")}),
     Case(
         "import_items",
         "nothing in the way",

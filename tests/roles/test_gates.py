@@ -42,6 +42,7 @@ SHOWN_OR_NOT = {
     "operations/actors.py:may",
     "web/backups.py:backups",
     "web/backups.py:_operation_to_show",
+    "web/backups.py:create",
     "web/context.py:_navigation",
     "web/context.py:_running",
     "web/imports.py:_result",

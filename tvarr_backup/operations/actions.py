@@ -36,6 +36,7 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     DeletionsUnconfirmed,
     OperationRunning,
+    SelectionEmpty,
     TvarrBackupError,
     UnprotectDenied,
 )
@@ -291,6 +292,14 @@ def export_items(actor: Actor, kind: Kind, ids: Collection[str] | None = None, *
     except DatabaseUnusable as unusable:
         problem = str(unusable)
     return stream_export(kind, ids, skip_missing=skip_missing, references_problem=problem)
+
+
+def export_selection(actor: Actor, selection: Mapping[Kind, Collection[str] | None]) -> list[tuple[Kind, Export]]:
+    """Start the exports of a selection, which has ids of each kind, or None for all of its items."""
+    actor.require(EXPORT)
+    if not selection:
+        raise SelectionEmpty("Select at least one item.")
+    return [(kind, export_items(actor, kind, ids)) for kind, ids in selection.items()]
 
 
 def prepare_import(actor: Actor) -> None:

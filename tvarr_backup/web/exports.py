@@ -13,7 +13,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from tvarr_backup.errors import DatabaseUnusable, KindUnknown, SelectionEmpty, TvarrBackupError
+from tvarr_backup.errors import DatabaseUnusable, KindUnknown, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
@@ -113,12 +113,8 @@ def _of_a_selection(
     @wraps(view)
     def answer(request: HtmxRequest) -> HttpResponseBase:
         selection = _read_selection(request)
-        actor = Actor(request.user, Origin.WEB)
         try:
-            if not selection:
-                actor.require(actions.EXPORT)
-                raise SelectionEmpty("Select at least one item.")
-            return view(request, [(kind, actions.export_items(actor, kind, ids)) for kind, ids in selection.items()])
+            return view(request, actions.export_selection(Actor(request.user, Origin.WEB), selection))
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx ignores answers with an error status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
