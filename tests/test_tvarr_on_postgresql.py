@@ -163,7 +163,7 @@ def test_one_that_does_not_answer_is_told_in_a_sentence(
 ) -> None:
     installation.environment[variable] = f"postgresql://ada:s3cret@{str(tmp_path).replace('/', '%2F')}/tvarr"
     words = installation.refused(command)
-    (sentence,) = [line for line in words.splitlines() if line.startswith("NotReady: ")]
+    (sentence,) = [line for line in words.splitlines() if line.startswith("error: ")]
     assert f"postgresql://{tmp_path}/tvarr cannot be " in sentence or "which cannot be read" in sentence
     assert "s3cret" not in words
 
