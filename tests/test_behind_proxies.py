@@ -128,7 +128,7 @@ def test_a_proxy_signs_its_user_in_whatever_the_client_sends(program: str, site:
     assert page.status == 200
     assert "<h1" in page.text
     assert "marit" in page.text
-    assert visitor.get("/admin/").status == 302
+    assert visitor.get("/admin/auth/user/").status == 403
     assert visitor.post("/backups/create/").status == 302
 
 

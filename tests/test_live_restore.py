@@ -199,7 +199,9 @@ def restore_seen_by_all(installation: Installation, up: Up) -> tuple[list[str], 
     rule = {"name": "Kingfisher", "source_type": "stream", "action": "include", "expression": 'tvg_id equals "x"'}
     browser.send(f"{FILTERS}add/", **rule)
     with writing(live, installation.data.parent) as writers:
-        follow(installation, browser, browser.send(BACKUPS, to="/backups/create/", note="before the mistake").path)
+        browser.send(BACKUPS, to="/backups/create/", note="before the mistake")
+        ((newest,),) = rows(installation, "SELECT max(id) FROM operations_operation")
+        follow(installation, browser, f"/operations/{newest}/")
         (backup,) = folder.glob("*.db.gz")
         row = query(live, "SELECT id FROM filters WHERE name = 'Kingfisher'")
         browser.send(f"{FILTERS}{row}/delete/", post="yes")

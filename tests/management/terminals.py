@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import select
 import subprocess
 
 from tests.installation import Installation
+
+_PATIENCE = 60
+"""Seconds without output after which a command counts as hanging."""
 
 
 def type_into(installation: Installation, typed: bytes, *arguments: str, **environment: str) -> tuple[int, str]:
@@ -23,9 +27,9 @@ def type_into(installation: Installation, typed: bytes, *arguments: str, **envir
     os.close(theirs)
     shown, lines = b"", typed.splitlines(keepends=True)
     with contextlib.suppress(OSError):  # the other end is closed
-        while block := os.read(ours, 4096):
+        while select.select([ours], [], [], _PATIENCE)[0] and (block := os.read(ours, 4096)):
             shown += block
             if lines and shown.endswith((b"[y/N] ", b"Password: ", b"(again): ")):
                 os.write(ours, lines.pop(0))
-    os.close(ours)
+    os.close(ours)  # ends a command that still waits
     return process.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
