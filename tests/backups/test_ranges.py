@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -155,13 +157,17 @@ class TestInAFolder:
         assert not found.sidecar.is_dated
 
     @pytest.mark.parametrize("time", [time for time in ODD_TIMES if time[:4] in ("0001", "9999", "1969", "3000")])
-    def test_files_with_such_a_date_can_be_added_twice(self, live: Path, folder: Path, made: Backup, time: str) -> None:
-        upload = folder.parent / f"{time[:4]}.db.gz"
-        upload.write_bytes((folder / made.filename).read_bytes())
-        described = folder.parent / "described.json"
-        described.write_bytes(as_bytes(json.loads(encode_sidecar(made.sidecar)) | {"created_at": time}))
-
-        found = [adopt(upload, folder, sidecar=described) for _ in range(2)]
+    def test_two_files_with_such_a_date_can_be_added(self, live: Path, folder: Path, time: str) -> None:
+        upload, described = folder.parent / f"{time[:4]}.db.gz", folder.parent / "described.json"
+        found = []
+        for number in (1, 2):
+            with closing(sqlite3.connect(live)) as connection:
+                connection.execute(f"PRAGMA application_id = {number}")
+            made = backup(live, folder)
+            (folder / made.filename).rename(upload)
+            (folder / made.name.sidecar).unlink()
+            described.write_bytes(as_bytes(json.loads(encode_sidecar(made.sidecar)) | {"created_at": time}))
+            found.append(adopt(upload, folder, sidecar=described))
 
         assert {one.sidecar.created_at_source for one in found} == {DateSource.NEWEST_ROW}
 
