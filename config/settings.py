@@ -71,7 +71,7 @@ INSTALLED_APPS = [
     "tvarr_backup.operations.apps.OperationsConfig",
     "tvarr_backup.access.apps.AccessConfig",
     "tvarr_backup.web.apps.WebConfig",
-    "tvarr_backup.apps.TvarrBackupAdminConfig",
+    "tvarr_backup.access.admin_app.TvarrBackupAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,7 +1,6 @@
-"""The apps of tvarr's tables and of the admin."""
+"""The app of tvarr's tables."""
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
 
 
 class TvarrBackupConfig(AppConfig):
@@ -22,7 +21,3 @@ class TvarrBackupConfig(AppConfig):
         from tvarr_backup import checks, tvarr_database  # noqa: F401, PLC0415  # registers on import; the same
 
         connection_created.connect(tvarr_database.make_readable, dispatch_uid="tvarr_database.make_readable")
-
-
-class TvarrBackupAdminConfig(AdminConfig):
-    default_site = "tvarr_backup.access.admin_site.Site"  # not in the package that registers with it
