@@ -309,8 +309,14 @@ def test_the_invalid_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -
         READERS["hosts"]()
 
 
+def test_variables_that_are_set_and_not_blank_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", "north")
+    monkeypatch.setenv("LANTERN", " ")
+    assert {"HARBOUR", "LANTERN"} & env.find_set() == {"HARBOUR"}
+
+
 def test_every_reader_is_tested() -> None:
-    tried = {reader for reader, _given, _value in ACCEPTED} | {"invalid", "secret_key", "existing_file_uri"}
+    tried = {reader for reader, _given, _value in ACCEPTED} | {"invalid", "secret_key", "existing_file_uri", "find_set"}
     public = {name for name, value in vars(env).items() if callable(value) and value.__module__ == env.__name__}
     assert {name for name in public if not name.startswith("_")} == tried
 

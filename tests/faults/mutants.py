@@ -623,8 +623,8 @@ MUTANTS = (
     Mutant(
         "protection not heeded",
         "catalogue",
-        "            if backup.sidecar.is_protected(datetime.now(UTC)):\n",
-        "            if not backup:\n",
+        "        if backup.sidecar.is_protected(datetime.now(UTC)):\n",
+        "        if not backup:\n",
         Quick("test_catalogue.py", "protected_one_is_refused"),
     ),
     Mutant(

@@ -83,6 +83,8 @@ def test_a_backup_is_made_and_described(folder: Path) -> None:
     operation = do(OperationKind.BACKUP, note="before the harbour fair")
     (backup,) = read_folder(folder).backups
     assert (operation.state, operation.message) == ("succeeded", "")
+    assert operation.result is not None
+    assert operation.result.pop("free_bytes") > 0
     assert operation.result == {"backup": backup_as_data(backup), "removed": []}
     assert (backup.sidecar.kind, backup.sidecar.note) == ("manual", "before the harbour fair")
     assert operation.percent is not None
@@ -100,7 +102,7 @@ def test_the_description_has_tvarrs_members_and_ours(folder: Path) -> None:
         *("table_counts", "protected", "imported", "kind", "note", "state", "checked", "seq", "schema"),
         *("protected_until", "database_checksum", "sqlite_version", "app_version", "restored_from"),
         *("created_at_source", "newest_row_at", "wal_missing"),
-        "accepted_code",
+        *("accepted_code", "original_kind"),
     }
     assert (data["state"], data["checked"]["level"]) == ("checked", "quick")
     assert data["file_size"] == data["compressed_size"] == (folder / data["filename"]).stat().st_size
