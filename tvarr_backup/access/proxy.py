@@ -76,9 +76,9 @@ def _comes_from_proxy(request: HttpRequest) -> bool:
 
 
 def _read(request: HttpRequest, header: str) -> str:
-    """Return a header's text, which proxies send as UTF-8 and WSGI as Latin-1."""
+    """Return a header's text, which proxies send as UTF-8 and WSGI as Latin-1. PostgreSQL refuses NUL."""
     raw = request.headers.get(header, "").strip().encode("latin-1", "replace")
-    return User.normalize_username(raw.decode(errors="replace"))
+    return User.normalize_username(raw.decode(errors="replace").replace("\x00", "\ufffd"))
 
 
 def _find_role(request: HttpRequest) -> str:
