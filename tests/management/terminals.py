@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import subprocess
+import time
 
 from tests.installation import Installation
 
@@ -30,6 +31,7 @@ def type_into(installation: Installation, typed: bytes, *arguments: str, **envir
         while select.select([ours], [], [], _PATIENCE)[0] and (block := os.read(ours, 4096)):
             shown += block
             if lines and shown.endswith((b"[y/N] ", b"Password: ", b"(again): ")):
+                time.sleep(1)  # it reads now: a Ctrl+C just before that would be noticed only with the next key
                 os.write(ours, lines.pop(0))
     os.close(ours)  # ends a command that still waits
     return process.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
