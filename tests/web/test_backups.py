@@ -34,6 +34,7 @@ from tvarr_backup.formatting import format_size
 from tvarr_backup.operations import observe
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.web.charts import draw_chart
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +84,12 @@ def test_each_backup_is_shown_in_words_with_the_newest_first(client: Client, fol
     size = format_size(newest.sidecar.compressed_size)
     assert f"{size} Verified Manual, protected : before the new provider" in text
     assert text.index("Verified Manual") < text.index("Verified Automatic")
+
+
+def test_a_disk_without_free_space_is_charted() -> None:
+    drawn = draw_chart("Free space", [(datetime(2026, 11, day, tzinfo=UTC), 0) for day in (1, 2)])
+    assert drawn is not None
+    assert [tick.label for tick in drawn.sizes] == ["0 Bytes", "1 Byte"]
 
 
 @pytest.mark.parametrize(

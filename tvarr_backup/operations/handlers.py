@@ -2,7 +2,7 @@
 
 Kind (arguments): result
 
-- backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names], "free_bytes": of the disk afterwards}`
+- backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names], "free_bytes": of the disk, or null}`
 - verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of
   each], "broken": [file name and reason]}`; damaged and broken backups become warnings
 - prune: `{"removed": [file names]}`
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,10 @@ def back_up(operation: Operation, tracker: Tracker) -> None:
     tracker.set_result(data)  # the backup exists even if cleanup fails
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
     removed = _prune_after_backup(operation, tracker, folder)
-    tracker.set_result(data | {"removed": removed, "free_bytes": free_bytes(folder)})
+    free = None
+    with suppress(OSError):  # the backup exists even if its disk has just gone
+        free = free_bytes(folder)
+    tracker.set_result(data | {"removed": removed, "free_bytes": free})
 
 
 def _require_live_file() -> None:

@@ -198,25 +198,19 @@ def change_choices(opened: OpenImport, change: Change) -> OpenImport:
     """Store changed choices, except for items that changed since they were shown. Raises `AnswerInvalid`."""
     rows = {position: choice for position, choice in change.rows.items() if position not in opened.newly_changed}
     wanted = replace(change, rows=rows, references={} if opened.problem else change.references)
-    choices = _store(opened.record, lambda stored: stored.with_change(wanted, opened.envelope, opened.plan))
-    if choices.corrections == opened.choices.corrections:
+    # A corrected item has another fingerprint, so a correction also empties the marks, and the import is opened again.
+    columns = {"fingerprint": "", "marks": ""} if change.corrections else {}
+    choices = _store(opened.record, lambda stored: stored.with_change(wanted, opened.envelope, opened.plan), **columns)
+    if not change.corrections:
         return replace(opened, choices=choices, plan=opened.planner.plan(choices.answers(opened.envelope)))
-    corrected = _correct(opened, choices)
-    _store(
-        opened.record,
-        lambda stored: stored,
-        fingerprint=corrected.plan.fingerprint,
-        marks=join_fingerprints(corrected.plan),
-    )
-    return corrected
+    opened.record.choices = choices.as_json()
+    reopened = open_import(opened.record)
+    return replace(reopened, newly_changed=opened.newly_changed, problem=opened.problem or reopened.problem)
 
 
 def try_corrections(opened: OpenImport, change: Change) -> OpenImport:
     """Return the import with the corrections of a change, without storing them."""
-    return _correct(opened, opened.choices.with_change(change, opened.envelope, opened.plan))
-
-
-def _correct(opened: OpenImport, choices: Choices) -> OpenImport:
+    choices = opened.choices.with_change(change, opened.envelope, opened.plan)
     envelope = correct_envelope(opened.envelope, choices.corrections)
     planner = Planner(envelope)
     plan = planner.plan(choices.answers(envelope))

@@ -122,8 +122,9 @@ def draw_chart(title: str, values: Sequence[tuple[datetime, int]]) -> Chart | No
         return None
     first, last = values[0][0], values[-1][0]
     seconds = (last - first).total_seconds() or 1
-    step = _step(max(size for _, size in values))
-    top = step * math.ceil(max(size for _, size in values) / step)
+    largest = max(1, *(size for _, size in values))  # a full disk has no free space at all
+    step = _step(largest)
+    top = step * math.ceil(largest / step)
 
     def x(at: datetime) -> float:
         return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * (at - first).total_seconds() / seconds, 1)
@@ -142,5 +143,5 @@ def draw_chart(title: str, values: Sequence[tuple[datetime, int]]) -> Chart | No
 
 def _step(largest: int) -> int:
     """Return a distance of ticks, such as 1, 2 or 5 MB, for at most five above zero."""
-    power: int = 10 ** int(max(0, math.log10(max(largest, 1) / 5)))
+    power: int = 10 ** int(max(0, math.log10(largest / 5)))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power * 5 >= largest)

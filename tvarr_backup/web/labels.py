@@ -149,7 +149,7 @@ _LEVELS = {
     OperationState.CANCELLED: "secondary",
     OperationState.INTERRUPTED: "danger",
 }
-_NAMED_AT_MOST = 3
+NAMED_AT_MOST = 3
 _DOUBTFUL = (RestoreUnsettled.code, InternalError.code, OperationTimedOut.code)
 """Error codes that leave open which data is live."""
 
@@ -199,7 +199,7 @@ def operation_details(operation: Operation) -> str:
     result = operation.result or {}
     sentences = [operation.outcome.for_page()]
     removed = result.get("removed") or []
-    named = name_some(removed, _NAMED_AT_MOST)
+    named = name_some(removed, NAMED_AT_MOST)
     if operation.kind == OperationKind.BACKUP and removed:
         sentences.append(f"Cleanup deleted {format_count(len(removed), 'backup')}: {named}.")
     if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:

@@ -102,7 +102,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
             "may_cancel": actions.may_cancel(Actor(user, Origin.WEB), operation),
         }
     result, code = operation.result or {}, code_refused_in(operation)
-    safety = find(_safety_backup(operation))
+    safety, removed = find(_safety_backup(operation)), result.get("removed") or ()
     return context | {
         "level": labels.operation_level(operation),
         "details": labels.operation_details(operation),
@@ -111,7 +111,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "verified": result.get("verified") or (),
         "changes": labels.table_changes(result["before"], result["after"]) if result.get("before") else [],
         "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
-        "removed": result.get("removed") or (),
+        "removed": removed if len(removed) > labels.NAMED_AT_MOST else (),
         "made": find((result.get("backup") or {}).get("filename") or ""),
         "safety": safety,
         "facts": " ".join(result.get("facts") or ()),
