@@ -86,10 +86,6 @@ class BackupRow:
     def version(self) -> str:
         return self.sidecar.tvarr_version or "unknown"
 
-    @property
-    def short_version(self) -> str:
-        return self.version.removeprefix("tvarr-backup ")
-
 
 _TABLES_OF_KINDS = [kind.model._meta.db_table for kind in portable_kinds.KINDS.values()]
 
