@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -25,6 +26,7 @@ from tvarr_backup.operations.app_database import find_problem, renew_connection
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.quoting import quoted
 from tvarr_backup.transfer.uploads import is_chunked
+from tvarr_backup.web.documentation import START, documentation
 from tvarr_backup.web.middleware import page_before
 from tvarr_backup.web.refusals import sentence_of_failure, status_of
 
@@ -68,7 +70,7 @@ def failed(request: HttpRequest) -> HttpResponseBase:
 
 
 class Unavailable:
-    """503 while this program's own database is unavailable, except for static files and health checks."""
+    """503 while this program's own database is unavailable, except for static files, health checks and the documentation."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -79,6 +81,9 @@ class Unavailable:
             renew_connection()
             return self._get_response(request)
         connections[DEFAULT_DB_ALIAS].close()
+        if request.path_info.startswith("/docs/"):
+            request.user = AnonymousUser()
+            return documentation(request, request.path_info.removeprefix("/docs/") or START)
         sentence = problem.sentence.without_paths()
         if is_api(request):
             response: HttpResponse = problem_response(503, problem.code, sentence)

@@ -218,7 +218,9 @@ def test_a_backup_has_several_names(folder: Path, name: str) -> None:
     made = make(folder)
     client, address = administrator(), f"{BACKUPS}/{name.format(start=made.filename[:-3])}"
     assert client.get(address).json()["filename"] == made.filename
-    assert made.filename in client.get(f"{address}/download")["Content-Disposition"]
+    download = client.get(f"{address}/download")
+    assert download.getvalue()  # closes the file
+    assert made.filename in download["Content-Disposition"]
     assert client.patch(address, {"note": "x"}).json()["filename"] == made.filename
     assert client.patch(f"{address}/protection", {"protected": True}).json()["filename"] == made.filename
     started = client.post(f"{address}/verify").json()

@@ -43,7 +43,7 @@ def test_every_page_shows_the_problem_and_commands_that_help(
         assert "app.db" in page
         assert str(app_database.parent) not in page
         assert "<form" not in page
-        assert re.findall(r'<a [^>]*href="([^"]*)"', page) == ["#content", "/"]
+        assert re.findall(r'<a [^>]*href="([^"]*)"', page) == ["#content", "/", "/docs/"]
     assert client.post("/sign-in/", {"username": "x"}).status_code == 503
     assert client.get("/healthz").status_code == 200
     style = client.get(static("css/app.css"))
@@ -51,6 +51,17 @@ def test_every_page_shows_the_problem_and_commands_that_help(
     style.close()
     assert caplog.text.count("appdb.unusable") == 1
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("state", UNUSABLE)
+def test_the_documentation_can_be_read(state: str, app_database: Path) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("reader"))
+    UNUSABLE[state][0](app_database)
+    for name, status in (("", 200), ("guides/install", 200), ("screenshots/restore-wide.webp", 200), ("nothing", 404)):
+        assert client.get(f"/docs/{name}").status_code == status
+    page = client.get("/docs/guides/install")
+    assert "<article" in page.content.decode()
 
 
 @pytest.mark.parametrize("state", UNUSABLE)

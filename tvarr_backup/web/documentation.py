@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
@@ -27,13 +27,13 @@ _FILE_TYPES = {".webp": "image/webp", ".yaml": "application/yaml", ".json": "app
 
 
 @require_safe
-def documentation(request: HttpRequest, name: str = START) -> HttpResponseBase:
+def documentation(request: HttpRequest, name: str = START) -> HttpResponse:
     """Render a page such as `guides/install`, or send a file that pages link to."""
     path = _find_files().get(name.removesuffix("/"))
     if path is None:
         raise Http404
     if path.suffix in _FILE_TYPES:
-        return FileResponse(path.open("rb"), content_type=_FILE_TYPES[path.suffix])
+        return HttpResponse(path.read_bytes(), content_type=_FILE_TYPES[path.suffix])
     title, content = _render(path)
     return render(
         request, "web/documentation.html", {"title": title, "content": content, "is_start": path.stem == START}
