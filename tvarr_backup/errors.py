@@ -188,6 +188,14 @@ class PlanStale(ImportRefused):
     """The data has changed since the preview."""
 
 
+class ImportNotFound(TvarrBackupError):
+    """There is no import with this id that the user may see."""
+
+
+class UndoRefused(TvarrBackupError):
+    """An import cannot be undone, or not any more."""
+
+
 class SidecarInvalid(TvarrBackupError):
     """The metadata file of an archive is broken, missing or foreign."""
 

@@ -195,7 +195,7 @@ def _in_functions() -> Iterator[Gate]:
         yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(actions, "may_unprotect", yes), keys)
     others = tuple(key for key in TABLE if "/import/<ulid:record>/" in key and not key.endswith(" own"))
     for key in others:
-        yield Gate(f"_may_open, {key}", lambda: _replaced(imports, "_may_open", yes), (key,))
+        yield Gate(f"may_open_import, {key}", lambda: _replaced(imports, "may_open_import", yes), (key,))
 
 
 def asked_by_the_action() -> Iterator[str]:

@@ -39,6 +39,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
     ),
     HTTPStatus.NOT_FOUND: (
         errors.BackupNotFound,
+        errors.ImportNotFound,
         errors.ItemNotFound,
         errors.KindUnknown,
         errors.OperationNotFound,
@@ -59,6 +60,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.PlanStale,
         errors.RestoreRefused,
         errors.RowUnreadable,
+        errors.UndoRefused,
     ),
     HTTPStatus.LENGTH_REQUIRED: (errors.LengthRequired,),
     HTTPStatus.PRECONDITION_FAILED: (errors.PreconditionFailed,),

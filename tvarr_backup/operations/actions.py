@@ -40,14 +40,20 @@ from tvarr_backup.errors import (
     TvarrBackupError,
     UnprotectDenied,
 )
-from tvarr_backup.operations import schedule, track
+from tvarr_backup.operations import imports, schedule, track
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
-from tvarr_backup.operations.imports import OpenImport, apply_pending, import_file
+from tvarr_backup.operations.imports import (
+    OpenImport,
+    apply_pending,
+    find_applied_import,
+    import_file,
+    plan_undo_of,
+)
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind
+from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
@@ -56,6 +62,7 @@ from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.export import Export, stream_export
 from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.undo import UndoPlan, UndoResult
 from tvarr_backup.quoting import quoted
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -321,6 +328,29 @@ def import_pending(actor: Actor, opened: OpenImport, shown_totals: str) -> Impor
     """Apply a pending import. Raises what `apply_pending` raises."""
     actor.require(IMPORT)
     return apply_pending(opened, shown_totals, user=actor.user)
+
+
+def find_undoable(actor: Actor, key: str) -> ImportRecord:
+    """Return an applied import that the actor may undo. Raises `ImportNotFound`."""
+    actor.require(IMPORT)
+    return find_applied_import(key, actor.user)
+
+
+def preview_undo(actor: Actor, record: ImportRecord, include: Collection[str] = ()) -> UndoPlan:
+    """Return what undoing an import would do. Raises `UndoRefused`."""
+    actor.require(IMPORT)
+    return plan_undo_of(record, include)
+
+
+def undo_import(
+    actor: Actor, record: ImportRecord, include: Collection[str] = (), fingerprint: str | None = None
+) -> tuple[ImportRecord, UndoResult]:
+    """Undo an import. Rows that have changed since are kept unless they are in `include`, by id.
+
+    Return the record of the undo, and what it did. Raises what `operations.imports.undo_import` raises.
+    """
+    actor.require(IMPORT)
+    return imports.undo_import(record, include, fingerprint, requested_by=actor.requested_by, origin=actor.origin)
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

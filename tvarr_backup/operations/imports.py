@@ -1,4 +1,4 @@
-"""Records of imports: files that are uploaded, previewed and applied, and the history.
+"""Records of imports: files that are uploaded, previewed, applied and undone, and the history.
 
 Each request plans a pending import again, so reload, a second tab and another device all see the same state. Choices
 are merged into the stored ones under a row lock. If an item has changed since it was shown, only its choice is dropped.
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, transaction
 from django.db.models import Q
 from django.db.models.functions import Length
 
-from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, PlanStale
+from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, ImportNotFound, PlanStale, UndoRefused
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, delete_oldest
 from tvarr_backup.portable.answers import Answers
@@ -29,6 +31,9 @@ from tvarr_backup.portable.choices import Change, Choices, find_changed_items, j
 from tvarr_backup.portable.envelope import Envelope, correct_envelope, read_envelope
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import ItemAction, Plan
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
+from tvarr_backup.portable.undo import ChangeLog, UndoAction, UndoPlan, UndoResult, apply_undo, plan_undo
+from tvarr_backup.quoting import quoted
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -67,7 +72,8 @@ def import_file(
         _record(record, done, requested_by=requested_by, origin=origin)
     except DatabaseError:
         logger.exception("import.unrecorded", kind=done.kind.slug.value)
-    return done
+        return done
+    return replace(done, record_id=record.pk)
 
 
 def _require_writable() -> None:
@@ -91,17 +97,29 @@ def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, orig
     record.copied = done.count(ItemAction.RENAME)
     record.skipped, record.unchanged = done.skipped, done.unchanged
     record.result = _result_as_json(done) if origin == Origin.WEB else ""
+    record.log = done.log.pack() if settings.UNDO_DAYS else b""
     record.finished_at = datetime.now(UTC)
     record.save()
     delete_old_imports()
 
 
 def delete_old_imports() -> None:
-    """Delete expired pending imports, the oldest applied ones, and the items of old results."""
+    """Delete expired pending imports, the oldest applied ones, the items of old results, and what undoing old ones needs."""
     now, applied = datetime.now(UTC), Q(state=ImportState.APPLIED)
     ImportRecord.objects.filter(~applied, created_at__lt=now - PENDING_FOR).delete()
     ImportRecord.objects.filter(applied, finished_at__lt=now - RESULTS_FOR).exclude(result="").update(result="")
     delete_oldest(ImportRecord.objects.filter(applied), KEPT)
+    _delete_old_logs(now)
+
+
+def _delete_old_logs(now: datetime) -> None:
+    logs = ImportRecord.objects.filter(state=ImportState.APPLIED).exclude(log=b"").order_by("-finished_at")
+    size, deleted = 0, []
+    for key, finished_at, stored in logs.values_list("pk", "finished_at", Length("log")):
+        size += stored
+        if size > settings.UNDO_BYTES or finished_at < now - timedelta(days=settings.UNDO_DAYS):
+            deleted.append(key)
+    ImportRecord.objects.filter(pk__in=deleted).update(log=b"")
 
 
 # --- Pending imports --------------------------------------------------------------------------------------------------
@@ -141,13 +159,14 @@ def find_import(key: str, user: Any) -> ImportRecord:
     """Return an import of the user, or any for an administrator. Raises `DoesNotExist`, also if it has expired."""
     found = ImportRecord.objects.get(pk=key)
     is_expired = found.state == ImportState.PENDING and expires_at(found) < datetime.now(UTC)
-    if is_expired or not _may_open(found, user):
+    if is_expired or not may_open_import(found, user):
         raise ImportRecord.DoesNotExist
     return found
 
 
-def _may_open(record: ImportRecord, user: Any) -> bool:
-    return bool(record.requested_by_id == user.pk or Actor(user, Origin.WEB).is_administrator)
+def may_open_import(record: ImportRecord, user: Any) -> bool:
+    """Return whether the user may see an import: its uploader or an administrator."""
+    return bool(Actor(user, Origin.WEB).is_administrator or record.requested_by_id == user.pk)
 
 
 def expires_at(record: ImportRecord) -> datetime:
@@ -257,6 +276,111 @@ def discard_import(record: ImportRecord) -> None:
     emptied = {"file": b"", "choices": "", "fingerprint": "", "marks": ""}
     pending = ImportRecord.objects.filter(pk=record.pk, state=ImportState.PENDING)
     pending.update(state=ImportState.DISCARDED, finished_at=datetime.now(UTC), **emptied)
+
+
+# --- Undo -------------------------------------------------------------------------------------------------------------
+
+
+def find_applied_import(key: str, user: Any) -> ImportRecord:
+    """Return an applied import of the user, or any for an administrator. Raises `ImportNotFound`."""
+    try:
+        found = find_import(key, user)
+    except ImportRecord.DoesNotExist:
+        found = None
+    if found is None or found.state != ImportState.APPLIED:
+        raise ImportNotFound("There is no import {key}.", key=quoted(key))
+    return found
+
+
+def undoable_until(record: ImportRecord) -> datetime | None:
+    """Return until when an undo is offered, or None if it is not. What it can do depends on the current rows."""
+    if not record.log or record.pk in find_undos():
+        return None
+    return (record.finished_at or record.created_at) + timedelta(days=settings.UNDO_DAYS)
+
+
+def find_undos() -> dict[str, str]:
+    """Return the key of the undo of each import that is undone. An undo that has itself been undone does not count."""
+    undos: dict[str, list[str]] = defaultdict(list)
+    for key, undone in ImportRecord.objects.filter(is_undo=True, undoes__isnull=False).values_list("pk", "undoes"):
+        undos[str(undone)].append(key)
+
+    def find(key: str) -> str | None:
+        return next((undo for undo in undos.get(key, ()) if find(undo) is None), None)
+
+    return {key: undo for key in undos if (undo := find(key)) is not None}
+
+
+def plan_undo_of(record: ImportRecord, include: Collection[str] = ()) -> UndoPlan:
+    """Return what undoing an import would do. Raises `UndoRefused`."""
+    return plan_undo(_require_log(record), include)
+
+
+def undo_import(
+    record: ImportRecord,
+    include: Collection[str],
+    fingerprint: str | None,
+    *,
+    requested_by: Any,
+    origin: Origin,
+) -> tuple[ImportRecord, UndoResult]:
+    """Undo an import, and record that as an import that can be undone. Raises what `apply_undo` raises."""
+    log = _require_log(record)
+    _require_writable()
+    done = apply_undo(log, include, fingerprint)
+    undo = ImportRecord(
+        state=ImportState.APPLIED,
+        kind=record.kind,
+        file_name=record.file_name,
+        requested_by=requested_by,
+        origin=origin,
+        is_undo=True,
+        undoes=record,
+        added=done.plan.count(UndoAction.ADD_BACK),
+        overwritten=done.plan.count(UndoAction.PUT_BACK),
+        removed=done.plan.count(UndoAction.REMOVE),
+        skipped=done.plan.count(UndoAction.KEEP),
+        result=_undo_as_json(done) if origin == Origin.WEB else "",
+        log=done.log.pack() if settings.UNDO_DAYS else b"",
+        created_at=datetime.now(UTC),
+        finished_at=datetime.now(UTC),
+    )
+    try:
+        undo.save()
+        delete_old_imports()
+    except DatabaseError:
+        logger.exception("import.unrecorded", kind=record.kind)
+    return undo, done
+
+
+def _require_log(record: ImportRecord) -> ChangeLog:
+    if record.pk in find_undos():
+        raise UndoRefused("This import has already been undone. Nothing was changed.")
+    if record.log:
+        return ChangeLog.unpack(bytes(record.log))
+    if not record.added + record.overwritten + record.copied + record.removed:
+        raise UndoRefused("This import changed nothing, so there is nothing to undo.")
+    raise UndoRefused(
+        "What undoing this import needs is not stored, or no longer. Imports can be undone for {days} days, and not if an earlier "
+        "version of this program applied them. Nothing was changed.",
+        days=settings.UNDO_DAYS,
+    )
+
+
+def _undo_as_json(done: UndoResult) -> str:
+    lines = [
+        {
+            "action": step.action,
+            "name": step.change.name,
+            "source_type": step.change.source_type,
+            "row_id": step.change.row_id,
+            "reason": step.reason,
+        }
+        for step in done.plan.steps[:_MOST_LINES]
+    ]
+    more = max(0, len(done.plan.steps) - _MOST_LINES)
+    notes = [RELOAD_ADVICE] if done.restart_required else []
+    return json.dumps({"notes": notes, "lines": lines, "more": more}, separators=(",", ":"))
 
 
 # --- Results ----------------------------------------------------------------------------------------------------------

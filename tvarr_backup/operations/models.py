@@ -197,7 +197,9 @@ class ImportRecord(models.Model):
     pending, `file` holds the file (zlib), `choices` the choices (`portable.choices`), and `fingerprint` and `marks`
     those of the plan and its items that were shown last. `result` lists what an import through the pages did to each
     item, as JSON; it is empty once that has been deleted. JSON is stored as text because names in a file may contain
-    characters that a JSON column refuses.
+    characters that a JSON column refuses. `log` is what its undo needs (`portable.undo`), until that has been deleted.
+
+    An undo is an import as well: with `is_undo`, the import that it undoes in `undoes`, and `removed` rows.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -217,7 +219,11 @@ class ImportRecord(models.Model):
     copied = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
+    removed = models.PositiveIntegerField(default=0)
     result = models.TextField(blank=True)
+    log = models.BinaryField(default=b"")
+    is_undo = models.BooleanField(default=False)
+    undoes = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="undos")
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from django.db import DatabaseError
 
-from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, ImportBlocked, PlanStale
+from tvarr_backup.errors import ImportBlocked, PlanStale
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import Envelope
@@ -24,9 +23,11 @@ from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import CompletedReference, complete_references, remember_references
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.portable.undo import ChangeLog, Recorder
+from tvarr_backup.portable.writing import explained_writes
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import Sentence
-from tvarr_backup.tvarr_database import is_busy, write_transaction
+from tvarr_backup.tvarr_database import write_transaction
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -49,12 +50,17 @@ class ResultLine:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did, with sentences about it in `notes`. If `restart_required`, a running tvarr must reload."""
+    """What an import did, with sentences about it in `notes`. If `restart_required`, a running tvarr must reload.
+
+    `log` undoes it. `record_id` is its record, or "" if it could not be recorded.
+    """
 
     kind: Kind
     lines: tuple[ResultLine, ...]
     notes: tuple[str, ...]
     restart_required: bool = False
+    log: ChangeLog = field(default_factory=ChangeLog)
+    record_id: str = ""
 
     def count(self, action: ItemAction) -> int:
         return sum(line.action is action for line in self.lines)
@@ -76,31 +82,26 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     Raises `ImportBlocked`, `PlanStale`, `DatabaseBusy` (after 20 s), `DatabaseUnusable` or `AnswerInvalid`, and writes nothing.
     """
     began = time.monotonic()
-    try:
-        with write_transaction():
-            plan = plan_import(envelope, answers)
-            if fingerprint is not None and fingerprint != plan.fingerprint:
-                raise PlanStale(
-                    "The data has changed since the preview. Nothing was imported. Check the new preview.", plan=plan
-                )
-            if plan.blocked:
-                raise ImportBlocked(*_describe_blocked(plan), plan=plan)
-            rows = {step.position: step.build_row() for step in plan.steps if step.writes}
-            _write(plan, rows)
-            completed = complete_references()
-    except DatabaseError as problem:
-        if is_busy(problem):
-            raise DatabaseBusy(
-                "Another process is writing to tvarr's database. Nothing was imported. Try again."
-            ) from problem
-        raise DatabaseUnusable(
-            "Nothing was imported, because tvarr's database reported an error: {problem}.", problem=problem
-        ) from problem
+    with explained_writes("Nothing was imported"), write_transaction():
+        plan = plan_import(envelope, answers)
+        if fingerprint is not None and fingerprint != plan.fingerprint:
+            raise PlanStale(
+                "The data has changed since the preview. Nothing was imported. Check the new preview.", plan=plan
+            )
+        if plan.blocked:
+            raise ImportBlocked(*_describe_blocked(plan), plan=plan)
+        rows = {step.position: step.build_row() for step in plan.steps if step.writes}
+        recorder = Recorder()
+        recorder.note_waiting()
+        recorder.note(plan.kind, _find_written(plan, rows))
+        _write(plan, rows)
+        completed = complete_references()
+        log = recorder.finish()
     lines = tuple(_line(step, rows.get(step.position)) for step in plan.steps)
     restart_required = needs_reload(_changed_rows(plan, rows, completed))
     advice = [RELOAD_ADVICE] if restart_required else []
     notes = (*plan.warnings, *map(_describe_completed, completed), *advice)
-    result = ImportResult(plan.kind, lines, notes, restart_required)
+    result = ImportResult(plan.kind, lines, notes, restart_required, log)
     logger.info(
         "import.applied",
         kind=plan.kind.slug.value,
@@ -138,6 +139,12 @@ def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
     written = [*created, *overwritten]
     unresolved = {str(rows[step.position].pk): step.unresolved for step in written if step.unresolved}
     remember_references(plan.kind, _rows_of(written, rows), unresolved)
+
+
+def _find_written(plan: Plan, rows: Mapping[int, PortableRow]) -> list[str]:
+    """Return the ids of the rows that `_write` writes."""
+    freed = [step.renamed_row.id for step in plan.steps if step.renamed_row is not None]
+    return [*freed, *(row.id for row in rows.values())]
 
 
 def _rows_of(steps: Iterable[PlannedItem], rows: Mapping[int, PortableRow]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
+from tvarr_backup.portable.undo import UndoAction, UndoPlan
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut, cut_value
 
 
@@ -117,6 +118,29 @@ def result_as_data(result: ImportResult, *, like_tvarr: bool = False) -> dict[st
         ],
         "notes": list(result.notes),
         "restart_required": result.restart_required,
+        "import_id": result.record_id or None,
+    }
+
+
+def undo_as_data(plan: UndoPlan) -> dict[str, Any]:
+    """Return what an undo does or would do."""
+    return {
+        "removed": plan.count(UndoAction.REMOVE),
+        "put_back": plan.count(UndoAction.PUT_BACK),
+        "added_back": plan.count(UndoAction.ADD_BACK),
+        "kept": plan.count(UndoAction.KEEP),
+        "items": [
+            {
+                "kind": step.change.kind.slug.value,
+                "id": step.change.row_id,
+                "name": cut(step.change.name, MOST_OF_NAME),
+                "source_type": cut(step.change.source_type, MOST_OF_NAME) or None,
+                "action": step.action.value,
+                "reason": step.reason and step.reason.value,
+            }
+            for step in plan.steps
+        ],
+        "fingerprint": plan.fingerprint,
     }
 
 

@@ -26,15 +26,18 @@ from tvarr_backup.operations.imports import (
     discard_import,
     expires_at,
     find_import,
+    find_undos,
     keep_import,
     open_import,
     try_corrections,
+    undoable_until,
 )
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.steps import ItemAction, ItemState
 from tvarr_backup.transfer.in_memory import KeepInMemory
+from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest, redirect
 from tvarr_backup.web.import_preview import ImportPreview, problem_lines, read_change, read_number
 
@@ -260,15 +263,21 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         f"{model.app_label}.view_{model.model_name}"
     )
     result = json.loads(record.result) if record.result else {}
-    lines = [{**line, "done": _done(line)} for line in result.get("lines", [])]
+    done = _undone if record.is_undo else _done
     context = {
         **result,
         "record": record,
         "kind": kind,
-        "lines": lines,
+        "lines": [{**line, "done": done(line)} for line in result.get("lines", [])],
         "change_url": f"admin:{model.app_label}_{model.model_name}_change" if may_view else "",
+        "undoable_until": undoable_until(record),
+        "undone_by": find_undos().get(record.pk),
     }
-    return render(request, "web/import_result.html", context)
+    return render(request, "web/import_undone.html" if record.is_undo else "web/import_result.html", context)
+
+
+def _undone(line: dict[str, Any]) -> str:
+    return labels.undo_line(line["action"], line["reason"])
 
 
 def _done(line: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.portable import kinds as portable_kinds
 from tvarr_backup.portable.kinds import kind_named
+from tvarr_backup.portable.undo import KEPT_BECAUSE, KeptBecause, UndoAction
 from tvarr_backup.quoting import name_some
 
 FATES = {
@@ -232,14 +233,43 @@ def step_reached(operation: Operation) -> str:
 
 def import_title(record: ImportRecord) -> str:
     """Return how many items an import changed, such as "Imported 3 filters"."""
-    written = record.added + record.overwritten + record.copied
+    written = record.added + record.overwritten + record.copied + record.removed
     if not written:
         return "Nothing was changed"
     names = kind_named(record.kind).model._meta
-    return f"Imported {written:,} {names.verbose_name if written == 1 else names.verbose_name_plural}"
+    items = f"{written:,} {names.verbose_name if written == 1 else names.verbose_name_plural}"
+    return f"Undone: {items}" if record.is_undo else f"Imported {items}"
+
+
+UNDO_ACTIONS = {
+    UndoAction.REMOVE: "Will be removed",
+    UndoAction.PUT_BACK: "Will be put back",
+    UndoAction.ADD_BACK: "Will be added back",
+    UndoAction.KEEP: "Will be kept as they are",
+}
+_UNDONE = {
+    UndoAction.REMOVE: "Removed",
+    UndoAction.PUT_BACK: "Put back",
+    UndoAction.ADD_BACK: "Added back",
+    UndoAction.KEEP: "Kept",
+}
+
+
+def undo_line(action: str, reason: str | None) -> str:
+    """Return what an undo did with a row, such as "Kept (in use)"."""
+    because = f" ({KEPT_BECAUSE[KeptBecause(reason)]})" if reason else ""
+    return f"{_UNDONE[UndoAction(action)]}{because}"
 
 
 def import_details(record: ImportRecord) -> str:
+    if record.is_undo:
+        counts = {
+            "removed": record.removed,
+            "put back": record.overwritten,
+            "added back": record.added,
+            "kept": record.skipped,
+        }
+        return _list_counts(counts)
     counts = {
         "added": record.added,
         "overwritten": record.overwritten,
@@ -247,5 +277,9 @@ def import_details(record: ImportRecord) -> str:
         "skipped": record.skipped,
         "unchanged": record.unchanged,
     }
+    return _list_counts(counts) or "The file had no items."
+
+
+def _list_counts(counts: Mapping[str, int]) -> str:
     text = ", ".join(f"{label} {number:,}" for label, number in counts.items() if number)
-    return f"{text[:1].upper()}{text[1:]}." if text else "The file had no items."
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

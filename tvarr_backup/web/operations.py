@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -25,6 +25,7 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.imports import find_undos, may_open_import
 from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import code_refused_in
@@ -184,6 +185,7 @@ class HistoryRow:
     details: str
     address: str = ""
     undo: str = ""
+    is_import: bool = False
 
 
 @login_required
@@ -200,20 +202,31 @@ def history(request: HttpRequest) -> HttpResponse:
     keys = [key for _, key in page]
     found = {one.pk: _operation_row(one, find) for one in operations.select_related("requested_by").filter(pk__in=keys)}
     of_imports = [key for key in keys if key not in found]
-    applied = imports.select_related("requested_by").defer("result").filter(pk__in=of_imports)
-    found |= {one.pk: _import_row(one) for one in applied}
+    applied = imports.select_related("requested_by").defer("result", "log").filter(pk__in=of_imports)
+    undoable = _find_undoable(of_imports) if request.user.has_perm(actions.IMPORT) else set()
+    found |= {one.pk: _import_row(one, request.user, undoable) for one in applied}
     return render(request, "web/history.html", {"page": page, "rows": [found[key] for key in keys if key in found]})
 
 
-def _import_row(record: ImportRecord) -> HistoryRow:
+def _find_undoable(keys: Collection[str]) -> set[str]:
+    """Return the keys of the imports whose undo may be offered."""
+    stored = ImportRecord.objects.filter(pk__in=keys).exclude(log=b"").values_list("pk", flat=True)
+    return set(stored) - find_undos().keys()
+
+
+def _import_row(record: ImportRecord, user: User | AnonymousUser, undoable: Collection[str]) -> HistoryRow:
+    may_open = user.has_perm(actions.IMPORT) and may_open_import(record, user)
     return HistoryRow(
         at=record.finished_at or record.created_at,
-        kind="Import",
+        kind="Undo of an import" if record.is_undo else "Import",
         subject=record.file_name,
         user=str(record.requested_by or record.get_origin_display()),
         title=labels.import_title(record),
         level="success",
         details=labels.import_details(record),
+        address=reverse("import-preview", args=[record.pk]) if may_open else "",
+        undo=reverse("import-undo", args=[record.pk]) if may_open and record.pk in undoable else "",
+        is_import=True,
     )
 
 

@@ -2,7 +2,18 @@
 
 from django.urls import path, register_converter
 
-from tvarr_backup.web import account, backups, documentation, exports, imports, operations, restore, schedule, upload
+from tvarr_backup.web import (
+    account,
+    backups,
+    documentation,
+    exports,
+    imports,
+    operations,
+    restore,
+    schedule,
+    undo,
+    upload,
+)
 
 
 class Ulid:
@@ -42,6 +53,7 @@ urlpatterns = [
     path("import/<ulid:record>/check/", imports.check, name="import-check"),
     path("import/<ulid:record>/apply/", imports.apply, name="import-apply"),
     path("import/<ulid:record>/discard/", imports.discard, name="import-discard"),
+    path("import/<ulid:record>/undo/", undo.undo, name="import-undo"),
     path("history/", operations.history, name="history"),
     path("settings/", schedule.schedule, name="settings"),
     path("settings/preview/", schedule.preview, name="settings-preview"),

@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
+from tvarr_backup import program
 from tvarr_backup.errors import AnswerInvalid, PlanStale
 from tvarr_backup.formatting import format_count
 from tvarr_backup.management.terminal import TerminalCommand, add_action, complete_files, open_input
@@ -30,8 +31,10 @@ from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.report import plan_as_json, result_as_data
+from tvarr_backup.portable.report import plan_as_json, result_as_data, undo_as_data
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
+from tvarr_backup.portable.undo import KEPT_BECAUSE, UndoAction
 from tvarr_backup.quoting import quoted
 
 _STATES = {ItemState.IDENTICAL: "unchanged", ItemState.DIFFERENT: "changed", ItemState.SYSTEM: "built-in"}
@@ -48,6 +51,18 @@ _DONE = {
     ItemAction.RENAME: "renamed",
     ItemAction.OVERWRITE: "overwritten",
 }
+_WOULD_UNDO = {
+    UndoAction.REMOVE: "remove",
+    UndoAction.PUT_BACK: "put back",
+    UndoAction.ADD_BACK: "add back",
+    UndoAction.KEEP: "keep",
+}
+_UNDONE = {
+    UndoAction.REMOVE: "removed",
+    UndoAction.PUT_BACK: "put back",
+    UndoAction.ADD_BACK: "added back",
+    UndoAction.KEEP: "kept",
+}
 _CHANGES = (ItemAction.CREATE, ItemAction.RENAME, ItemAction.OVERWRITE)
 _WITH_CHANGES = 3
 """The exit status of `plan --exit-code` if the import would change something."""
@@ -56,7 +71,7 @@ _MOST_LISTED = 20
 
 
 class Command(TerminalCommand):
-    help = "Export and import filters, rules and profiles as JSON."
+    help = "Export and import filters, rules and profiles as JSON, and undo imports."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -90,6 +105,14 @@ class Command(TerminalCommand):
                     "--fingerprint", help="refuse if anything has changed since the plan with this value"
                 )
 
+        undo = add_action(actions, "undo", "Undo an import: rows get back what they had before.")
+        undo.add_argument("id", help="the id that the import printed")
+        undo.add_argument(
+            "--include-changed", action="store_true", help="also undo items that have been changed since the import"
+        )
+        undo.add_argument("--dry-run", action="store_true", help="only show what would be undone")
+        undo.add_argument("--json", action="store_true", help="print one JSON object")
+
     @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         try:
@@ -100,6 +123,8 @@ class Command(TerminalCommand):
                 self._export(options)
             elif action == "plan":
                 self._plan(options)
+            elif action == "undo":
+                self._undo(options)
             else:
                 self._import(options)
         except DatabaseError as problem:
@@ -141,6 +166,31 @@ class Command(TerminalCommand):
             self.print_json(result_as_data(result))
         else:
             self._show_result(result, options)
+
+    def _undo(self, options: dict[str, Any]) -> None:
+        record, made = actions.find_undoable(COMMAND_LINE, options["id"].upper()), ""
+        plan = actions.preview_undo(COMMAND_LINE, record)
+        include = [step.change.row_id for step in plan.steps if step.may_be_included and options["include_changed"]]
+        needs_restart = False
+        if options["dry_run"]:
+            plan = actions.preview_undo(COMMAND_LINE, record, include)
+        else:
+            undo, done = actions.undo_import(COMMAND_LINE, record, include, plan.fingerprint)
+            plan, made, needs_restart = done.plan, undo.pk, done.restart_required
+        if options["json"]:
+            data = {"import_id": made or None, "undoes": record.pk, "restart_required": needs_restart}
+            self.print_json(data | undo_as_data(plan))
+            return
+        if needs_restart:
+            self.message(str(RELOAD_ADVICE))
+        words = _WOULD_UNDO if options["dry_run"] else _UNDONE
+        for step in plan.steps:
+            reason = f" ({KEPT_BECAUSE[step.reason]})" if step.reason else ""
+            self.line(f"{words[step.action]}: {step.change.name}{reason}")
+        counts = ", ".join(f"{plan.count(action)} {words[action]}" for action in UndoAction if plan.count(action))
+        self.line(f"{format_count(len(plan.steps), 'item')}: {counts}")
+        if made:
+            self.message(f"To take this back: `{program.NAME} portable undo {made}`")
 
     def _show_plan(self, plan: Plan, options: dict[str, Any]) -> None:
         if options["json"]:
@@ -190,6 +240,8 @@ class Command(TerminalCommand):
             f"{result.count(ItemAction.RENAME)} renamed, {result.count(ItemAction.OVERWRITE)} overwritten, "
             f"{result.unchanged} unchanged, {result.skipped} skipped"
         )
+        if result.record_id and result.log.changes:
+            self.message(f"To undo this import: `{program.NAME} portable undo {result.record_id}`")
 
 
 class _Listed:
