@@ -31,6 +31,9 @@ def installed(installed: Installation) -> Installation:
     installed.ok("backup", "create", "--note", "before the new provider")
     installed.ok("backup", "create")
     installed.ok("shell", "-c", _PENDING)
+    file = installed.data / "filters.json"
+    file.write_text(json.dumps(document(FILTERS, filter_item("Imported before"))))
+    installed.ok("portable", "import", "filters", str(file))
     add_person(installed, "viola", "Viewer")
     return installed
 
@@ -41,8 +44,14 @@ def parts(site: Site) -> dict[str, str]:
     (newest, *_) = site.installation.json("backup", "list", "--json")["backups"]
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
-        ((pending,),) = connection.execute("SELECT id FROM operations_importrecord").fetchall()
-    return {"pk": operation, "filename": newest["filename"], "name": "guides/install", "record": pending}
+        imports = dict(connection.execute("SELECT state, id FROM operations_importrecord"))
+    return {
+        "pk": operation,
+        "filename": newest["filename"],
+        "name": "guides/install",
+        "record": imports["pending"],
+        "applied": imports["applied"],
+    }
 
 
 def address_of(name: str, parts: dict[str, str]) -> str:

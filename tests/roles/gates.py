@@ -193,7 +193,8 @@ def _in_functions() -> Iterator[Gate]:
     for entrance in ("/admin/", "/api/", "/backups/"):
         keys = tuple(key for key in safety if key.split(" ")[1].startswith(entrance))
         yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(actions, "may_unprotect", yes), keys)
-    others = tuple(key for key in TABLE if "/import/<ulid:record>/" in key and not key.endswith(" own"))
+    of_imports = ("/import/<ulid:record>/", "/import/<ulid:applied>/", "/imports/<str:import_id>")
+    others = tuple(key for key in TABLE if any(part in key for part in of_imports) and not key.endswith(" own"))
     for key in others:
         yield Gate(f"may_open_import, {key}", lambda: _replaced(imports, "may_open_import", yes), (key,))
 

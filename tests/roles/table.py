@@ -50,7 +50,7 @@ CANCEL = {
 
 _ONE = "/backups/<str:filename>/"
 _OPERATION = "/operations/<ulid:pk>/"
-_IMPORT = "/import/<ulid:record>/"
+_IMPORT, _APPLIED = "/import/<ulid:record>/", "/import/<ulid:applied>/"
 
 PAGES: dict[str, Row] = {
     "GET /": row(VIEWER, VIEW, does="list backups"),
@@ -110,6 +110,10 @@ PAGES: dict[str, Row] = {
     f"POST {_IMPORT}apply/ own": row(OPERATOR, IMPORT, answer=302, does="import", body={"promise": "1,0,0"}),
     f"POST {_IMPORT}discard/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404),
     f"POST {_IMPORT}discard/ own": row(OPERATOR, IMPORT, answer=302),
+    f"GET {_APPLIED}undo/": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
+    f"GET {_APPLIED}undo/ own": row(OPERATOR, IMPORT),
+    f"POST {_APPLIED}undo/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404),
+    f"POST {_APPLIED}undo/ own": row(OPERATOR, IMPORT, answer=302, does="undo an import"),
     "GET /settings/": row(VIEWER, VIEW_SETTINGS, does="show the schedule"),
     "POST /settings/": row(ADMINISTRATOR, VIEW_SETTINGS, CHANGE_SETTINGS, does="change the schedule"),
     "GET /settings/preview/": row(ADMINISTRATOR, CHANGE_SETTINGS, target="outlook"),
@@ -185,6 +189,11 @@ CALLS: dict[str, Row] = {
         )
         for kind, (first, permission) in CANCEL.items()
     },
+    f"GET {_V1}/imports": row(OPERATOR, IMPORT),
+    f"GET {_V1}/imports/<str:import_id>": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
+    f"GET {_V1}/imports/<str:import_id> own": row(OPERATOR, IMPORT),
+    f"POST {_V1}/imports/<str:import_id>/undo": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404, body={}),
+    f"POST {_V1}/imports/<str:import_id>/undo own": row(OPERATOR, IMPORT, does="undo an import", body={}),
     **{key: found for kind, model in MODELS.items() for key, found in _calls_of(kind, model)},
 }
 

@@ -39,6 +39,7 @@ IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 NOT_ONE_FOR_ALL = {
     "prepare_upload",  # what comes before `add_backup`
     "prepare_import",  # what comes before `import_items` and `import_pending`
+    "find_undoable",  # what comes before `preview_undo` and `undo_import`
     "prepare_deletions",  # what comes before `delete_backup` in the command
     "delete_backups",  # many times `delete_backup`
 }
@@ -102,7 +103,7 @@ def complaints(world: World, taken: list[tuple[str, str]], case: Case) -> Iterat
             taken.clear()
             is_changed = _taken_by(world, case, entrance, ask, role)
             wanted = _expected(case, entrance, ask, role)
-            asked = {case.action, "prepare_upload", "prepare_import", "prepare_deletions"}
+            asked = {case.action, "prepare_upload", "prepare_import", "find_undoable", "prepare_deletions"}
             found = next((code for name, code in reversed(taken) if name in asked), NOT_CALLED)
             if found != wanted:
                 yield f"{case.action}, {case.state}: {entrance} for {role}: {found}, not {wanted}"
@@ -132,8 +133,9 @@ def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str)
     with world.undoing():
         if case.queued:
             create_operation(case.queued, origin=Origin.WEB, state=OperationState.QUEUED)
+        applied = world.make_import(None, is_applied=True)
         before, newest = world.state(), Operation.objects.first()
-        given = {"filename": filename, "export": world.export, "operation": newest and newest.pk}
+        given = {"filename": filename, "export": world.export, "operation": newest and newest.pk, "applied": applied}
         command, *arguments = [word.format(**given) for word in ask.arguments]
         with suppress(CommandError), pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"correct horse\n")))

@@ -32,7 +32,7 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
-from tvarr_backup.operations.imports import keep_import
+from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import ImportRecord, ImportState, OperationKind, OperationState, Origin
 from tvarr_backup.operations.run import run_here
@@ -149,7 +149,7 @@ class World:
                 "object_id": self._object(person, route, row, use),
             }
             owner = person.user if use == ["own"] else self._owner
-            known["record"] = str(keep_import(_EXPORT, file_name="mine.json", user=owner).pk)
+            known["record"] = self.make_import(owner, is_applied="/undo" in route or "/imports/" in route)
             if row.queued:
                 queued = create_operation(row.queued, origin=Origin.WEB, state=OperationState.QUEUED)
                 known["operation"] = str(queued.pk)
@@ -162,6 +162,14 @@ class World:
                 b"".join(response)  # closes the files
             changed = method not in {"GET", "HEAD"} and self.state() != before
         return _outcome(response, row, address, changed=changed), changed
+
+    def make_import(self, owner: User | None, *, is_applied: bool) -> str:
+        """Return the key of a new import of a user."""
+        record = keep_import(_EXPORT, file_name="mine.json", user=owner)
+        if is_applied:
+            envelope = open_import(record).envelope
+            import_file(envelope, None, None, requested_by=owner, origin=Origin.WEB, record=record)
+        return str(record.pk)
 
     def _object(self, person: Person, route: str, row: Row, use: list[str]) -> str:
         if route.startswith("/admin/operations/backup/"):
@@ -230,6 +238,8 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "id": known["object_id"],
         "slug": "filters",
         "record": known["record"],
+        "applied": known["record"],
+        "import_id": known["record"],
         "name": "guides/install",
         "app_label": "axes",
         "url": "missing",

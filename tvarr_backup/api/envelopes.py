@@ -356,6 +356,9 @@ class ResultSerializer(serializers.Serializer[Any]):
     items = ImportedItemSerializer(many=True)
     notes = serializers.ListField(child=serializers.CharField())
     restart_required = serializers.BooleanField(help_text=RESTART_REQUIRED)
+    import_id = serializers.CharField(
+        allow_null=True, required=False, help_text="The import, which can be undone. Absent on tvarr's own path."
+    )
 
 
 class StalePlanSerializer(ProblemSerializer):

@@ -124,8 +124,8 @@ def plan_example(kind: Kind) -> dict[str, Any]:
     return plan_as_data(Plan(kind, (PlannedItem(draft, ItemAction.SKIP, name, (), ()),), (), _FINGERPRINT))
 
 
-def result_example(kind: Kind) -> dict[str, Any]:
+def result_example(kind: Kind, *, like_tvarr: bool = False) -> dict[str, Any]:
     item = item_example(kind)
     name, source_type = item["name"], item.get("source_type", "")
     line = ResultLine(1, name, source_type, f"{name} (1)", ItemAction.RENAME, ItemState.DIFFERENT, EXAMPLE_ID, ())
-    return result_as_data(ImportResult(kind, (line,), ()))
+    return result_as_data(ImportResult(kind, (line,), (), record_id=EXAMPLE_ID), like_tvarr=like_tvarr)

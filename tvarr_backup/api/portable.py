@@ -285,7 +285,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
                 tags=["tvarr"],
                 request={"application/json": body},
                 responses={200: envelopes.ResultSerializer, **import_problems},
-                examples=[answers, response_example("Renamed", examples.result_example(kind))],
+                examples=[answers, response_example("Renamed", examples.result_example(kind, like_tvarr=True))],
             ),
         ),
     }

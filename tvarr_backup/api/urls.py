@@ -9,11 +9,13 @@ from tvarr_backup.api import kinds, portable
 from tvarr_backup.api.backups.views import BackupViewSet
 from tvarr_backup.api.docs import Docs, Schema
 from tvarr_backup.api.expressions import ValidateView
+from tvarr_backup.api.imports import ImportViewSet
 from tvarr_backup.api.operations import OperationViewSet
 from tvarr_backup.api.schedule import ScheduleView
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("backups", BackupViewSet, "api-backup")
+router.register("imports", ImportViewSet, "api-import")
 router.register("operations", OperationViewSet, "api-operation")
 for viewset in kinds.VIEWSETS:
     router.register(viewset.kind.url_slug, viewset, f"api-{viewset.kind.url_slug}")

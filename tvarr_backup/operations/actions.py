@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
 from tvarr_backup import conf
 from tvarr_backup.access.roles import Role, add_user
@@ -53,7 +54,7 @@ from tvarr_backup.operations.imports import (
     plan_undo_of,
 )
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
+from tvarr_backup.operations.models import BackupSettings, ImportRecord, ImportState, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
@@ -328,6 +329,13 @@ def import_pending(actor: Actor, opened: OpenImport, shown_totals: str) -> Impor
     """Apply a pending import. Raises what `apply_pending` raises."""
     actor.require(IMPORT)
     return apply_pending(opened, shown_totals, user=actor.user)
+
+
+def find_imports(actor: Actor) -> QuerySet[ImportRecord]:
+    """Return the applied imports that the actor may see, newest first."""
+    actor.require(IMPORT)
+    applied = ImportRecord.objects.filter(state=ImportState.APPLIED)
+    return applied if actor.is_administrator else applied.filter(requested_by=actor.user)
 
 
 def find_undoable(actor: Actor, key: str) -> ImportRecord:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -97,7 +97,7 @@ def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, orig
     record.copied = done.count(ItemAction.RENAME)
     record.skipped, record.unchanged = done.skipped, done.unchanged
     record.result = _result_as_json(done) if origin == Origin.WEB else ""
-    record.log = done.log.pack() if settings.UNDO_DAYS else b""
+    _store_log(record, done.log)
     record.finished_at = datetime.now(UTC)
     record.save()
     delete_old_imports()
@@ -112,14 +112,19 @@ def delete_old_imports() -> None:
     _delete_old_logs(now)
 
 
+def _store_log(record: ImportRecord, log: ChangeLog) -> None:
+    record.log = log.pack() if settings.UNDO_DAYS else b""
+    record.log_bytes = len(record.log)
+
+
 def _delete_old_logs(now: datetime) -> None:
-    logs = ImportRecord.objects.filter(state=ImportState.APPLIED).exclude(log=b"").order_by("-finished_at")
+    logs = ImportRecord.objects.filter(log_bytes__gt=0).order_by("-finished_at", "-id")
     size, deleted = 0, []
-    for key, finished_at, stored in logs.values_list("pk", "finished_at", Length("log")):
+    for key, finished_at, stored in logs.values_list("pk", "finished_at", "log_bytes"):
         size += stored
-        if size > settings.UNDO_BYTES or finished_at < now - timedelta(days=settings.UNDO_DAYS):
+        if size > settings.UNDO_BYTES or (finished_at or now) < now - timedelta(days=settings.UNDO_DAYS):
             deleted.append(key)
-    ImportRecord.objects.filter(pk__in=deleted).update(log=b"")
+    ImportRecord.objects.filter(pk__in=deleted).update(log=b"", log_bytes=0)
 
 
 # --- Pending imports --------------------------------------------------------------------------------------------------
@@ -292,9 +297,12 @@ def find_applied_import(key: str, user: Any) -> ImportRecord:
     return found
 
 
-def undoable_until(record: ImportRecord) -> datetime | None:
-    """Return until when an undo is offered, or None if it is not. What it can do depends on the current rows."""
-    if not record.log or record.pk in find_undos():
+def undoable_until(record: ImportRecord, undos: Container[str]) -> datetime | None:
+    """Return until when an undo is offered, or None if it is not. What it can do depends on the current rows.
+
+    `undos` is what `find_undos` returns.
+    """
+    if not record.log_bytes or record.pk in undos:
         return None
     return (record.finished_at or record.created_at) + timedelta(days=settings.UNDO_DAYS)
 
@@ -341,10 +349,10 @@ def undo_import(
         removed=done.plan.count(UndoAction.REMOVE),
         skipped=done.plan.count(UndoAction.KEEP),
         result=_undo_as_json(done) if origin == Origin.WEB else "",
-        log=done.log.pack() if settings.UNDO_DAYS else b"",
         created_at=datetime.now(UTC),
         finished_at=datetime.now(UTC),
     )
+    _store_log(undo, done.log)
     try:
         undo.save()
         delete_old_imports()

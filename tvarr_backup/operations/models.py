@@ -222,6 +222,7 @@ class ImportRecord(models.Model):
     removed = models.PositiveIntegerField(default=0)
     result = models.TextField(blank=True)
     log = models.BinaryField(default=b"")
+    log_bytes = models.PositiveBigIntegerField(default=0)
     is_undo = models.BooleanField(default=False)
     undoes = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="undos")
     created_at = models.DateTimeField()

@@ -84,6 +84,7 @@ def result_as_data(result: ImportResult, *, like_tvarr: bool = False) -> dict[st
 
     `skipped` contains the unchanged items if it is `like_tvarr`, whose client does not know `unchanged`.
     """
+    ours = {} if like_tvarr else {"import_id": result.record_id or None}
     return {
         "total_items": len(result.lines),
         "imported": result.count(ItemAction.CREATE),
@@ -118,7 +119,7 @@ def result_as_data(result: ImportResult, *, like_tvarr: bool = False) -> dict[st
         ],
         "notes": list(result.notes),
         "restart_required": result.restart_required,
-        "import_id": result.record_id or None,
+        **ours,
     }
 
 

@@ -263,15 +263,15 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         f"{model.app_label}.view_{model.model_name}"
     )
     result = json.loads(record.result) if record.result else {}
-    done = _undone if record.is_undo else _done
+    done, undos = _undone if record.is_undo else _done, find_undos()
     context = {
         **result,
         "record": record,
         "kind": kind,
         "lines": [{**line, "done": done(line)} for line in result.get("lines", [])],
         "change_url": f"admin:{model.app_label}_{model.model_name}_change" if may_view else "",
-        "undoable_until": undoable_until(record),
-        "undone_by": find_undos().get(record.pk),
+        "undoable_until": undoable_until(record, undos),
+        "undone_by": undos.get(record.pk),
     }
     return render(request, "web/import_undone.html" if record.is_undo else "web/import_result.html", context)
 

@@ -210,7 +210,7 @@ def history(request: HttpRequest) -> HttpResponse:
 
 def _find_undoable(keys: Collection[str]) -> set[str]:
     """Return the keys of the imports whose undo may be offered."""
-    stored = ImportRecord.objects.filter(pk__in=keys).exclude(log=b"").values_list("pk", flat=True)
+    stored = ImportRecord.objects.filter(pk__in=keys, log_bytes__gt=0).values_list("pk", flat=True)
     return set(stored) - find_undos().keys()
 
 

@@ -24,11 +24,11 @@ _MOST_LISTED = 200
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def undo(request: HtmxRequest, record: str) -> HttpResponse:
+def undo(request: HtmxRequest, applied: str) -> HttpResponse:
     """Show what an undo would do. A POST undoes the import, and redirects to the result."""
     actor = Actor(request.user, Origin.WEB)
     try:
-        found = actions.find_undoable(actor, record)
+        found = actions.find_undoable(actor, applied)
     except ImportNotFound as problem:
         raise Http404 from problem
     here = reverse("import-undo", args=[found.pk])
@@ -44,9 +44,7 @@ def undo(request: HtmxRequest, record: str) -> HttpResponse:
 
 
 def _undo(request: HtmxRequest, actor: Actor, record: ImportRecord) -> ImportRecord:
-    made, _done = actions.undo_import(
-        actor, record, request.POST.getlist("include"), request.POST.get("fingerprint", "")
-    )
+    made, _done = actions.undo_import(actor, record, request.POST.getlist("include"), request.POST.get("fingerprint"))
     return made
 
 

@@ -22,6 +22,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="importrecord",
+            name="log_bytes",
+            field=models.PositiveBigIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name="importrecord",
             name="removed",
             field=models.PositiveIntegerField(default=0),
         ),
