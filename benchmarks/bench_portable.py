@@ -26,6 +26,7 @@ def main() -> None:
 
         call_command("prepare", stdout=io.StringIO())
         bench_import()
+        bench_undo()
         bench_queries()
         bench_export_memory()
 
@@ -59,6 +60,33 @@ def bench_import() -> None:
     ratio = our_seconds / floor_seconds
     print(f"plan + apply, 10,000 new filters: floor {floor_seconds:.2f} s, ours {our_seconds:.2f} s, "
           f"ratio {ratio:.2f} (goal: at most 4)")  # fmt: skip
+
+
+def bench_undo() -> None:
+    """Measure undoing an import of 10,000 filters, new or overwritten, compared with that import."""
+    from tvarr_backup.models import Filter  # noqa: PLC0415
+    from tvarr_backup.portable.answers import read_answers  # noqa: PLC0415
+    from tvarr_backup.portable.apply import apply_import  # noqa: PLC0415
+    from tvarr_backup.portable.undo import ChangeLog, apply_undo  # noqa: PLC0415
+
+    items = _filters(10_000)
+    new, changed = _envelope(items), _envelope([item | {"action": "exclude"} for item in items])
+    for name, envelope in (("new", new), ("overwritten", changed)):
+        times = []
+        for _ in range(RUNS):
+            Filter.all_rows.filter(is_system=False).delete()
+            if name == "overwritten":
+                apply_import(new)
+            gc.collect()
+            started = time.perf_counter()
+            log = apply_import(envelope, read_answers({}, "overwrite")).log.pack()
+            applied = time.perf_counter()
+            apply_undo(ChangeLog.unpack(log))
+            times.append((applied - started, time.perf_counter() - applied, len(log)))
+        imported, undone = (min(each) for each in list(zip(*times, strict=True))[:2])
+        print(f"undo of 10,000 {name} filters: import {imported:.2f} s, undo {undone:.2f} s, ratio {undone / imported:.2f} "
+              f"(goal: at most 2); {times[0][2] / 2**20:.1f} MiB stored")  # fmt: skip
+    Filter.all_rows.filter(is_system=False).delete()
 
 
 def bench_queries() -> None:

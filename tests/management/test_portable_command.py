@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -303,3 +304,47 @@ def test_an_attached_database_is_exported_and_its_schema_left_alone(
         "encoding_profiles": ["Tablet HEVC"],
     }
     assert schema_of(tvarr_own) == before
+
+
+# --- Undo ------------------------------------------------------------------------------------------------------------
+
+
+def names_in(installation: Installation) -> list[str]:
+    items = installation.json("portable", "export", "filters", "--all")["items"]
+    return [item["name"] for item in items]
+
+
+def test_an_import_is_undone_by_the_id_that_it_prints(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, filter_item("One"), filter_item("Two"))
+    key = prepared.json("portable", "import", "filters", file, "--json")["import_id"]
+    shown = prepared.ok("portable", "undo", key, "--dry-run")
+    assert shown == "remove: One\nremove: Two\n2 items: 2 remove\n"
+    undone = prepared.json("portable", "undo", key, "--json")
+    assert (undone["removed"], undone["undoes"]) == (2, key)
+    assert names_in(prepared) == []
+    done = prepared.run("portable", "undo", undone["import_id"].lower())
+    assert done.stdout == "added back: One\nadded back: Two\n2 items: 2 added back\n"
+    assert re.search(r"To take this back: `.*portable undo [0-9A-Z]{26}`", done.stderr)
+    assert names_in(prepared) == ["One", "Two"]
+
+
+def test_an_item_changed_since_is_undone_only_if_it_is_asked_for(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, filter_item("One"), filter_item("Two"))
+    key = prepared.json("portable", "import", "filters", file, "--json")["import_id"]
+    other = write(tmp_path, FILTERS, filter_item("One", action="exclude"), name="other.json")
+    prepared.ok("portable", "import", "filters", other, "--bulk", "overwrite")
+    shown = prepared.ok("portable", "undo", key, "--dry-run")
+    assert shown == "keep: One (changed since)\nremove: Two\n2 items: 1 remove, 1 keep\n"
+    prepared.ok("portable", "undo", key, "--include-changed")
+    assert names_in(prepared) == []
+
+
+def test_an_id_without_an_import_is_refused(prepared: Installation) -> None:
+    assert 'There is no import "NOTHING".' in prepared.refused("portable", "undo", "nothing")
+
+
+def test_an_import_that_changes_something_says_how_to_undo_it(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, filter_item("One"))
+    hint = prepared.run("portable", "import", "filters", file).stderr
+    assert re.search(r"To undo this import: `.*portable undo [0-9A-Z]{26}`", hint)
+    assert prepared.run("portable", "import", "filters", file).stderr == ""

@@ -203,7 +203,8 @@ def history(request: HttpRequest) -> HttpResponse:
     found = {one.pk: _operation_row(one, find) for one in operations.select_related("requested_by").filter(pk__in=keys)}
     of_imports = [key for key in keys if key not in found]
     applied = imports.select_related("requested_by").defer("result", "log").filter(pk__in=of_imports)
-    undoable = _find_undoable(of_imports) if request.user.has_perm(actions.IMPORT) else set()
+    may_undo = of_imports and request.user.has_perm(actions.IMPORT)
+    undoable = _find_undoable(of_imports) if may_undo else set()
     found |= {one.pk: _import_row(one, request.user, undoable) for one in applied}
     return render(request, "web/history.html", {"page": page, "rows": [found[key] for key in keys if key in found]})
 
