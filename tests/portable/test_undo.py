@@ -30,7 +30,7 @@ from tests.tvarr_own import FILTER_ID
 from tvarr_backup.errors import PlanStale, UndoRefused
 from tvarr_backup.models import ClientDetectionRule, EncodingProfile, Filter, ProxyFilter, StreamProxy
 from tvarr_backup.portable.answers import read_answers
-from tvarr_backup.portable.apply import ImportResult, apply_import
+from tvarr_backup.portable.apply import apply_import
 from tvarr_backup.portable.kinds import KINDS, Kind, Slug
 from tvarr_backup.portable.models import HeldReference
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
@@ -39,7 +39,7 @@ from tvarr_backup.portable.undo import ChangeLog, KeptBecause, UndoAction, UndoR
 pytestmark = pytest.mark.django_db
 
 
-def undo(done: ImportResult | UndoResult, include: Iterable[str] = (), fingerprint: str | None = None) -> UndoResult:
+def undo(done: Any, include: Iterable[str] = (), fingerprint: str | None = None) -> UndoResult:
     """Undo by the log as it is stored."""
     with TestCase.captureOnCommitCallbacks(using="tvarr", execute=True):
         return apply_undo(ChangeLog.unpack(done.log.pack()), set(include), fingerprint)
@@ -175,7 +175,7 @@ def test_a_name_that_another_row_has_now_is_not_put_back(attached: Path) -> None
     assert sorted(map(str, reasons(done.log))) == ["changed", "name_taken"]
 
 
-def undo_refused(done: ImportResult | UndoResult) -> UndoRefused:
+def undo_refused(done: Any) -> UndoRefused:
     before = dump()
     with pytest.raises(UndoRefused) as refused:
         undo(done)

@@ -126,6 +126,7 @@ def test_an_import_without_changes_is_not_undone(keeper: Client) -> None:
 def test_what_undoing_needs_is_deleted_after_its_time(settings: Any) -> None:
     User.objects.create_superuser("keeper")
     old, new = imported("One"), imported("Two")
+    assert old.finished_at is not None
     ImportRecord.objects.filter(pk=old.pk).update(
         finished_at=old.finished_at - timedelta(days=settings.UNDO_DAYS, hours=1)
     )

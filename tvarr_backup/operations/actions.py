@@ -59,10 +59,10 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.apply import ImportResult
-from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.apply import BundleResult, ImportResult
+from tvarr_backup.portable.envelope import Bundle, Envelope
 from tvarr_backup.portable.export import Export, stream_export
-from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.kinds import Kind, Slug
 from tvarr_backup.portable.undo import UndoPlan, UndoResult
 from tvarr_backup.quoting import quoted
 
@@ -322,6 +322,21 @@ def import_items(
     actor.require(IMPORT)
     return import_file(
         envelope, answers, fingerprint, requested_by=actor.requested_by, origin=actor.origin, file_name=file_name
+    )
+
+
+def import_bundle(
+    actor: Actor,
+    bundle: Bundle,
+    answers: Mapping[Slug, Answers],
+    fingerprint: str | None,
+    *,
+    file_name: str = "",
+) -> BundleResult:
+    """Import a file with several kinds, all of it or nothing. Raises what `operations.imports.import_bundle` raises."""
+    actor.require(IMPORT)
+    return imports.import_bundle(
+        bundle, answers, fingerprint, requested_by=actor.requested_by, origin=actor.origin, file_name=file_name
     )
 
 

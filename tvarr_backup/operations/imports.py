@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -26,9 +26,10 @@ from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, ImportNotFound, Pla
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, delete_oldest
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
+from tvarr_backup.portable.apply import BundleResult, ImportResult, ResultLine, apply_bundle
 from tvarr_backup.portable.choices import Change, Choices, find_changed_items, join_fingerprints, read_choices
-from tvarr_backup.portable.envelope import Envelope, correct_envelope, read_envelope
+from tvarr_backup.portable.envelope import Bundle, Envelope, bundle_of, correct_envelope, read_envelope
+from tvarr_backup.portable.kinds import Kind, Slug
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import ItemAction, Plan
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
@@ -60,18 +61,41 @@ def import_file(
     file_name: str = "",
     record: ImportRecord | None = None,
 ) -> ImportResult:
+    """Do what `import_bundle` does, for a file with one kind."""
+    done = import_bundle(
+        bundle_of(envelope),
+        {envelope.kind.slug: answers or Answers()},
+        fingerprint,
+        requested_by=requested_by,
+        origin=origin,
+        file_name=file_name,
+        record=record,
+    )
+    return done.only
+
+
+def import_bundle(
+    bundle: Bundle,
+    answers: Mapping[Slug, Answers],
+    fingerprint: str | None,
+    *,
+    requested_by: Any,
+    origin: Origin,
+    file_name: str = "",
+    record: ImportRecord | None = None,
+) -> BundleResult:
     """Apply an import and record it, in `record` if it was pending.
 
-    Raises what `apply_import` raises, and `DatabaseBusy`, with nothing imported, if it could not be recorded. If
+    Raises what `apply_bundle` raises, and `DatabaseBusy`, with nothing imported, if it could not be recorded. If
     recording fails after the import, that is only logged.
     """
     _require_writable()
-    done = apply_import(envelope, answers, fingerprint)
+    done = apply_bundle(bundle, answers, fingerprint)
     record = record or ImportRecord(file_name=file_name[:_LONGEST_NAME], created_at=datetime.now(UTC))
     try:
         _record(record, done, requested_by=requested_by, origin=origin)
     except DatabaseError:
-        logger.exception("import.unrecorded", kind=done.kind.slug.value)
+        logger.exception("import.unrecorded", kind=done.kind)
         return done
     return replace(done, record_id=record.pk)
 
@@ -87,10 +111,10 @@ def _require_writable() -> None:
         ) from problem
 
 
-def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, origin: Origin) -> None:
+def _record(record: ImportRecord, done: BundleResult, *, requested_by: Any, origin: Origin) -> None:
     """Store an applied import, even if its record was discarded or deleted in the meantime."""
     record.state = ImportState.APPLIED
-    record.kind, record.requested_by, record.origin = done.kind.slug, requested_by, origin
+    record.kind, record.requested_by, record.origin = done.kind, requested_by, origin
     record.file, record.choices, record.fingerprint, record.marks = b"", "", "", ""
     record.added = done.count(ItemAction.CREATE)
     record.overwritten = done.count(ItemAction.OVERWRITE)
@@ -394,14 +418,15 @@ def _undo_as_json(done: UndoResult) -> str:
 # --- Results ----------------------------------------------------------------------------------------------------------
 
 
-def _result_as_json(done: ImportResult) -> str:
-    lines = [_line(line) for line in done.lines[:_MOST_LINES]]
-    more = max(0, len(done.lines) - _MOST_LINES)
+def _result_as_json(done: BundleResult) -> str:
+    all_lines = [_line(line, result.kind) for result in done.results for line in result.lines]
+    lines, more = all_lines[:_MOST_LINES], max(0, len(all_lines) - _MOST_LINES)
     return json.dumps({"notes": list(done.notes), "lines": lines, "more": more}, separators=(",", ":"))
 
 
-def _line(line: ResultLine) -> dict[str, Any]:
+def _line(line: ResultLine, kind: Kind) -> dict[str, Any]:
     return {
+        "kind": kind.slug,
         "action": line.action,
         "state": line.state,
         "original_name": line.original_name,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -16,10 +17,10 @@ import structlog
 from tvarr_backup.errors import ImportBlocked, PlanStale
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.bundles import BundlePlan, placeholders, plan_bundle, refers_to_profiles
+from tvarr_backup.portable.envelope import BUNDLE, Bundle, Envelope, bundle_of
 from tvarr_backup.portable.findings import Finding
-from tvarr_backup.portable.kinds import Kind
-from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.kinds import Kind, Slug
 from tvarr_backup.portable.references import CompletedReference, complete_references, remember_references
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
@@ -76,44 +77,116 @@ class ImportResult:
         return self.count(ItemAction.SKIP) - self.unchanged
 
 
+@dataclass(frozen=True)
+class BundleResult:
+    """What an import did, with a result for each kind. The other members are as in `ImportResult`."""
+
+    results: tuple[ImportResult, ...]
+    notes: tuple[str, ...]
+    restart_required: bool = False
+    log: ChangeLog = field(default_factory=ChangeLog)
+    record_id: str = ""
+
+    @property
+    def only(self) -> ImportResult:
+        """The result of a file with one kind."""
+        (result,) = self.results
+        return replace(
+            result,
+            notes=self.notes,
+            restart_required=self.restart_required,
+            log=self.log,
+            record_id=self.record_id,
+        )
+
+    @property
+    def kind(self) -> str:
+        """The `export_type` of the file."""
+        return self.results[0].kind.slug if len(self.results) == 1 else BUNDLE
+
+    def count(self, action: ItemAction) -> int:
+        return sum(result.count(action) for result in self.results)
+
+    @property
+    def unchanged(self) -> int:
+        return sum(result.unchanged for result in self.results)
+
+    @property
+    def skipped(self) -> int:
+        return sum(result.skipped for result in self.results)
+
+
 def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint: str | None = None) -> ImportResult:
-    """Plan the import again with the database locked, and write every item.
+    """Do what `apply_bundle` does, for a file with one kind."""
+    return apply_bundle(bundle_of(envelope), {envelope.kind.slug: answers or Answers()}, fingerprint).only
+
+
+def apply_bundle(
+    bundle: Bundle, answers: Mapping[Slug, Answers] = MappingProxyType({}), fingerprint: str | None = None
+) -> BundleResult:
+    """Plan the import again with the database locked, and write every item of every kind.
 
     Raises `ImportBlocked`, `PlanStale`, `DatabaseBusy` (after 20 s), `DatabaseUnusable` or `AnswerInvalid`, and writes nothing.
     """
     began = time.monotonic()
     with explained_writes("Nothing was imported"), write_transaction():
-        plan = plan_import(envelope, answers)
-        if fingerprint is not None and fingerprint != plan.fingerprint:
+        planned = plan_bundle(bundle, answers)
+        if fingerprint is not None and fingerprint != planned.fingerprint:
             raise PlanStale(
-                "The data has changed since the preview. Nothing was imported. Check the new preview.", plan=plan
+                "The data has changed since the preview. Nothing was imported. Check the new preview.",
+                plan=_shown(planned),
             )
-        if plan.blocked:
-            raise ImportBlocked(*_describe_blocked(plan), plan=plan)
-        rows = {step.position: step.build_row() for step in plan.steps if step.writes}
-        recorder = Recorder()
+        if planned.blocked:
+            raise ImportBlocked(*_describe_blocked(planned), plan=_shown(planned))
+        recorder, stored = Recorder(), dict[str, str]()
         recorder.note_waiting()
-        recorder.note(plan.kind, _find_written(plan, rows))
-        _write(plan, rows)
+        written = []
+        for plan in planned.plans:
+            rows = _build_rows(plan, stored)
+            recorder.note(plan.kind, _find_written(plan, rows))
+            _write(plan, rows)
+            stored.update(placeholders(plan, {position: row.pk for position, row in rows.items()}))
+            written.append((plan, rows))
         completed = complete_references()
         log = recorder.finish()
-    lines = tuple(_line(step, rows.get(step.position)) for step in plan.steps)
-    restart_required = needs_reload(_changed_rows(plan, rows, completed))
+    changed = (row for plan, rows in written for row in _changed_rows(plan, rows, completed))
+    restart_required = needs_reload(changed)
     advice = [RELOAD_ADVICE] if restart_required else []
-    notes = (*plan.warnings, *map(_describe_completed, completed), *advice)
-    result = ImportResult(plan.kind, lines, notes, restart_required, log)
-    logger.info(
-        "import.applied",
-        kind=plan.kind.slug.value,
-        items=len(lines),
-        created=result.count(ItemAction.CREATE),
-        renamed=result.count(ItemAction.RENAME),
-        overwritten=result.count(ItemAction.OVERWRITE),
-        unchanged=result.unchanged,
-        skipped=result.skipped,
-        seconds=round(time.monotonic() - began, 3),
-    )
-    return result
+    notes = (*planned.warnings, *map(_describe_completed, completed), *advice)
+    results = tuple(_describe(plan, rows) for plan, rows in written)
+    seconds = round(time.monotonic() - began, 3)
+    for result in results:
+        logger.info(
+            "import.applied",
+            kind=result.kind.slug.value,
+            items=len(result.lines),
+            created=result.count(ItemAction.CREATE),
+            renamed=result.count(ItemAction.RENAME),
+            overwritten=result.count(ItemAction.OVERWRITE),
+            unchanged=result.unchanged,
+            skipped=result.skipped,
+            seconds=seconds,
+        )
+    return BundleResult(results, notes, restart_required, log)
+
+
+def _shown(planned: BundlePlan) -> Plan | BundlePlan:
+    return planned.plans[0] if len(planned.plans) == 1 else planned
+
+
+def _build_rows(plan: Plan, stored: Mapping[str, str]) -> dict[int, PortableRow]:
+    """Return the rows to write by position, with the ids of profiles that this import has stored."""
+    rows = {step.position: step.build_row() for step in plan.steps if step.writes}
+    if stored and plan.kind.reference is not None and refers_to_profiles(plan.kind):
+        column = plan.kind.reference.column
+        for row in rows.values():
+            row_id = getattr(row, column)
+            setattr(row, column, stored.get(row_id, row_id))
+    return rows
+
+
+def _describe(plan: Plan, rows: Mapping[int, PortableRow]) -> ImportResult:
+    return ImportResult(plan.kind, tuple(_line(step, rows.get(step.position)) for step in plan.steps), ())
 
 
 def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
@@ -193,10 +266,11 @@ def _changed_rows(
     yield from (reference.row for reference in completed)
 
 
-def _describe_blocked(plan: Plan) -> list[str]:
+def _describe_blocked(planned: BundlePlan) -> list[str]:
+    is_one_kind = len(planned.plans) == 1
     lines = [
-        f"#{step.position} {quoted(step.name)}, {problem.field}: {problem.message}"
-        for step in plan.blocked
+        f"{'' if is_one_kind else f'{kind.label} '}#{step.position} {quoted(step.name)}, {problem.field}: {problem.message}"
+        for kind, step in planned.blocked
         for problem in step.problems
     ]
     more = [f"And {len(lines) - _MAX_LINES} more."] if len(lines) > _MAX_LINES else []

@@ -66,14 +66,20 @@ def draft_item(item: Item, answers: Answers, context: Context) -> Draft:
 
 
 def with_suggestion(draft: Draft, suggested_name: str, context: Context) -> Draft:
-    """Return the draft with its digest and the suggested name for a copy, "" for none."""
+    """Return the draft with its digest and the suggested name for a copy, "" for none.
+
+    The references of `context` do not know what the same import stores, because that depends on answers.
+    """
+    item = draft.item
+    stored = context.references.resolve(
+        item.values[item.kind.reference.member] if item.kind.reference else "", item.identity.source_type
+    )
     facts = [
         draft.item.position,
         draft.item.values,
-        draft.state,
-        draft.existing.id if draft.existing else None,
+        [draft.existing.id, draft.existing.is_system] if draft.existing else None,
         _current_values(draft.item.kind, draft.existing, context) if draft.existing else {},
-        [draft.resolved_unmapped.row_id, draft.resolved_unmapped.unresolved],
+        [stored.row_id, stored.unresolved],
         suggested_name,
     ]
     return replace(draft, suggested_name=suggested_name, digest=hashlib.sha256(_JSON.encode(facts).encode()).digest())

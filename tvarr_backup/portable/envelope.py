@@ -19,12 +19,15 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.models import Filter, SourceType
 from tvarr_backup.portable.json_events import Event, read_events
-from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
+from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Identity, JsonType, Kind, Member, Slug, kind_named
 from tvarr_backup.quoting import format_choices, quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
 FORMAT_VERSION = "1.0.0"
+BUNDLE = "bundle"
+"""The `export_type` of a file with several kinds. tvarr reads only files of one kind."""
+BUNDLE_VERSION = "1.1.0"
 MAX_ITEMS = 100_000
 _MAX_NAMES_PER_LIST = 1_000
 _MAX_TYPE_PROBLEMS = 20
@@ -70,6 +73,22 @@ class Envelope:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Bundle:
+    """The content of a file with several kinds, or with one. `parts` are in the order of `kinds.IN_ORDER_OF_IMPORT`.
+
+    `warnings` are about the file as a whole; those of the parts are empty.
+    """
+
+    tvarr_version: str
+    exported_at: str
+    parts: tuple[Envelope, ...]
+    warnings: tuple[str, ...] = ()
+
+    def part(self, kind: Kind) -> Envelope | None:
+        return next((part for part in self.parts if part.kind is kind), None)
+
+
 @dataclass
 class _Skipped:
     """A value that was not read, because it cannot be used."""
@@ -88,6 +107,7 @@ class _Read(NamedTuple):
 class _Parts:
     metadata: Any = None
     items: deque[_Read | _Skipped] | None = None
+    sections: dict[str, deque[_Read | _Skipped]] | None = None
     others: list[str] = field(default_factory=list)
 
 
@@ -100,6 +120,51 @@ def read_envelope(source: BinaryIO, kind: Kind | None) -> Envelope:
     parts = _read_parts(next(events), events)
     deque(events, maxlen=0)  # reading to the end finds errors after the object
     return _build_envelope(parts, kind)
+
+
+def read_bundle(source: BinaryIO) -> Bundle:
+    """Read an export of several kinds, or of one, without using the database.
+
+    Raises `FileRefused` with place, expectation and value.
+    """
+    events = read_events(source)
+    parts = _read_parts(next(events), events, with_sections=True)
+    deque(events, maxlen=0)  # reading to the end finds errors after the object
+    metadata = _require_metadata(parts)
+    if metadata["export_type"] == BUNDLE:
+        return _build_bundle(parts, metadata)
+    if parts.sections is not None:
+        parts.others.append("sections")
+    return bundle_of(_build_envelope(parts, None))
+
+
+def bundle_of(envelope: Envelope) -> Bundle:
+    """Return a bundle with one part."""
+    part = replace(envelope, warnings=())
+    return Bundle(envelope.tvarr_version, envelope.exported_at, (part,), envelope.warnings)
+
+
+def _build_bundle(parts: _Parts, metadata: dict[str, Any]) -> Bundle:
+    others = [*parts.others, *(["items"] if parts.items is not None else [])]
+    warnings = [f"The unknown member {quoted(name)} of the file is ignored." for name in others]
+    warnings += _check_version(metadata["version"], BUNDLE_VERSION)
+    warnings += _check_metadata(metadata)
+    if parts.sections is None:
+        raise NotAnExport('The file has no object "sections". It may be incomplete.')
+    about = (metadata["version"], metadata["tvarr_version"] or "", metadata["exported_at"] or "")
+    read, problems = {}, _Problems()
+    for name, section in parts.sections.items():
+        if name not in KINDS:
+            warnings.append(f"The unknown section {quoted(name)} is ignored.")
+        elif section:
+            kind = KINDS[Slug(name)]
+            read[kind.slug] = Envelope(kind, *about, tuple(_read_items(section, kind, f"/sections/{name}", problems)))
+    problems.raise_if_any()
+    count = sum(len(part.items) for part in read.values())
+    if metadata["item_count"] not in (None, count):
+        warnings.append(f"/metadata/item_count: Expected {count}, got {metadata['item_count']}.")
+    in_order = tuple(read[slug] for slug in IN_ORDER_OF_IMPORT if slug in read)
+    return Bundle(about[1], about[2], in_order, tuple(map(escape_hidden, warnings)))
 
 
 def correct_envelope(envelope: Envelope, corrections: Mapping[int, Mapping[str, str]]) -> Envelope:
@@ -157,12 +222,14 @@ def read_wrapped_envelope(
 def _build_envelope(parts: _Parts, wanted: Kind | None) -> Envelope:
     metadata = _require_metadata(parts)
     warnings = [f"The unknown member {quoted(name)} of the file is ignored." for name in parts.others]
-    warnings += _check_version(metadata["version"])
+    warnings += _check_version(metadata["version"], FORMAT_VERSION)
     kind = _kind_of(metadata["export_type"], wanted)
     warnings += _check_metadata(metadata)
     if parts.items is None:
         raise NotAnExport('The file has no list "items". It may be incomplete.')
-    items = tuple(_read_items(parts.items, kind))
+    problems = _Problems()
+    items = tuple(_read_items(parts.items, kind, "/items", problems))
+    problems.raise_if_any()
     if metadata["item_count"] not in (None, len(items)):
         warnings.append(f"/metadata/item_count: Expected {len(items)}, got {metadata['item_count']}.")
     return Envelope(
@@ -175,7 +242,7 @@ def _build_envelope(parts: _Parts, wanted: Kind | None) -> Envelope:
     )
 
 
-def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
+def _read_parts(first: Event, events: Iterator[Event], *, with_sections: bool = False) -> _Parts:
     if first.name != "start_map":
         raise NotAnExport(
             'Expected an export (an object with "metadata" and "items"), got {found}.', found=_describe_event(first)
@@ -193,6 +260,8 @@ def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
             parts.items = deque()  # clients written in Go, such as tvarr's, write null for an empty list
         elif event.value == "items":
             raise MemberInvalid(("/items", f"Expected a list, got {_describe_event(value)}."))
+        elif event.value == "sections" and with_sections and value.name == "start_map":
+            parts.sections = _read_sections(events)
         else:
             _skip(value, events)
             if event.value != "$schema":  # added by tvarr's web framework
@@ -200,13 +269,32 @@ def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
     return parts
 
 
-def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
+def _read_sections(events: Iterator[Event]) -> dict[str, deque[_Read | _Skipped]]:
+    """Return the items of each section. A section that is not one of a kind has none."""
+    sections: dict[str, deque[_Read | _Skipped]] = {}
+    for event in events:
+        if event.name == "end_map":
+            break
+        value, name = next(events), str(event.value)
+        if name in sections:
+            raise MemberInvalid((f"/sections/{name}", "Expected one section of this name, got two."))
+        sections[name] = deque()
+        if name not in KINDS or value.name == "null":
+            _skip(value, events)
+        elif value.name == "start_array":
+            sections[name] = _read_list_of_items(events, before=sum(map(len, sections.values())))
+        else:
+            raise MemberInvalid((f"/sections/{name}", f"Expected a list, got {_describe_event(value)}."))
+    return sections
+
+
+def _read_list_of_items(events: Iterator[Event], before: int = 0) -> deque[_Read | _Skipped]:
     items: deque[_Read | _Skipped] = deque()
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     for event in events:
         if event.name == "end_array":
             break
-        if len(items) == MAX_ITEMS:
+        if before + len(items) == MAX_ITEMS:
             raise FileTooLarge("The file has more than {limit} items. Split it into smaller files.", limit=MAX_ITEMS)
         item = _read_object(event, events, known=_ALL_MEMBERS)
         if isinstance(item, dict):
@@ -290,19 +378,19 @@ def _check_metadata(metadata: dict[str, Any]) -> Iterator[str]:
         yield f"The unknown member {quoted(name)} of the metadata is ignored."
 
 
-def _check_version(version: str) -> Iterator[str]:
+def _check_version(version: str, newest: str) -> Iterator[str]:
     match = _VERSION.fullmatch(version)
     if not match:
         raise VersionUnsupported(
-            '/metadata/version: Expected "{own}", got {version}.', own=FORMAT_VERSION, version=quoted(version)
+            '/metadata/version: Expected "{own}", got {version}.', own=newest, version=quoted(version)
         )
-    own = [int(part) for part in FORMAT_VERSION.split(".")]
+    own = [int(part) for part in newest.split(".")]
     major, minor, _patch = (int(part) for part in match.groups())
     if major > own[0]:
         sentence = "The file has the newer format {version}. This version reads {own}. Update tvarr-backup first."
-        raise VersionUnsupported(sentence, version=version, own=FORMAT_VERSION)
+        raise VersionUnsupported(sentence, version=version, own=newest)
     if major < own[0]:
-        raise VersionUnsupported("Expected format {own}, got {version}.", own=FORMAT_VERSION, version=version)
+        raise VersionUnsupported("Expected format {own}, got {version}.", own=newest, version=version)
     if minor > own[1]:
         yield f"The file has the newer format {version}. Members that this version does not know are ignored."
 
@@ -322,27 +410,36 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
     return kind
 
 
-def _read_items(read: deque[_Read | _Skipped], kind: Kind) -> Iterator[Item]:
-    problems: list[tuple[str, str]] = []
+class _Problems:
+    """Members of the wrong type, by their JSON pointers."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            named = self.found[:_MAX_TYPE_PROBLEMS]
+            raise MemberInvalid(*named, more=len(self.found) - len(named))
+
+
+def _read_items(read: deque[_Read | _Skipped], kind: Kind, place: str, problems: _Problems) -> Iterator[Item]:
+    """Yield the items, until one has a problem."""
     for index in range(len(read)):
         one = read.popleft()  # frees the memory of what becomes an item
         if isinstance(one, _Skipped):
-            problems.append((f"/items/{index}", f"Expected an object, got {_describe_value(one)}."))
+            problems.found.append((f"{place}/{index}", f"Expected an object, got {_describe_value(one)}."))
             continue
         raw = dict(zip(one.members, one.values, strict=True))
-        problems += _type_problems(index, raw, kind)
-        if not problems:
+        problems.found += _type_problems(f"{place}/{index}", raw, kind)
+        if not problems.found:
             yield _item(index + 1, raw, kind)
-    if problems:
-        named = problems[:_MAX_TYPE_PROBLEMS]
-        raise MemberInvalid(*named, more=len(problems) - len(named))
 
 
-def _type_problems(index: int, raw: dict[str, Any], kind: Kind) -> Iterator[tuple[str, str]]:
+def _type_problems(place: str, raw: dict[str, Any], kind: Kind) -> Iterator[tuple[str, str]]:
     for name, value in raw.items():
         member = kind.by_name.get(name)
         if member is not None and value is not None and not _fits(member, value):
-            yield f"/items/{index}/{name}", f"Expected {member.type}, got {_describe_value(value)}."
+            yield f"{place}/{name}", f"Expected {member.type}, got {_describe_value(value)}."
 
 
 def _fits(member: Member, value: Any) -> bool:

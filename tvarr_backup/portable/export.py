@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,10 +19,10 @@ from tvarr_backup import __version__
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, SystemRowSelected
 from tvarr_backup.fields import parse_ulid
-from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
-from tvarr_backup.portable.envelope import FORMAT_VERSION
+from tvarr_backup.models import ClientDetectionRule, EncodingProfile, EpgSource, PortableRow, StreamSource
+from tvarr_backup.portable.envelope import BUNDLE, BUNDLE_VERSION, FORMAT_VERSION
 from tvarr_backup.portable.items import describe_unreadable, exported_item, readable_rows, unreadable_rows
-from tvarr_backup.portable.kinds import Kind, ReferenceTarget
+from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Kind, ReferenceTarget, Slug
 from tvarr_backup.portable.references import References
 from tvarr_backup.quoting import cut, quoted
 from tvarr_backup.sentences import Sentence
@@ -81,6 +81,48 @@ def stream_export(
         warnings += (Sentence(omission, problem=references_problem),)
     references = References(kind, with_waiting=not references_problem)
     return Export(_stream(kind, rows, references, timezone.now()), warnings)
+
+
+def stream_bundle(
+    selection: Mapping[Slug, Collection[str] | None], *, with_profiles: bool = True, references_problem: str = ""
+) -> Export:
+    """Export items of several kinds in one file: those with the ids of a kind, or all of a kind for None.
+
+    `with_profiles` adds the encoding profiles to which the selected rules refer. Raises what `stream_export` raises. The items
+    are in memory, because the number of items comes first in the file.
+    """
+    chosen = dict(selection)
+    if with_profiles:
+        _add_profiles(chosen)
+    exports = [
+        (slug, stream_export(KINDS[slug], chosen[slug], references_problem=references_problem))
+        for slug in IN_ORDER_OF_IMPORT
+        if slug in chosen
+    ]
+    warnings = tuple(warning for _, export in exports for warning in export.warnings)
+    return Export(_bundle(exports, timezone.now()), warnings)
+
+
+def _add_profiles(chosen: dict[Slug, Collection[str] | None]) -> None:
+    """Add the user-created profiles of the selected rules, unless all profiles are selected anyway."""
+    rules = ClientDetectionRule.objects.filter(is_system=False, encoding_profile__is_system=False)
+    if Slug.CLIENT_DETECTION_RULES not in chosen or chosen.get(Slug.ENCODING_PROFILES, ()) is None:
+        return
+    ids = chosen[Slug.CLIENT_DETECTION_RULES]
+    needed = set((rules if ids is None else rules.filter(pk__in=ids)).values_list("encoding_profile_id", flat=True))
+    if needed:
+        chosen[Slug.ENCODING_PROFILES] = {*(chosen.get(Slug.ENCODING_PROFILES) or ()), *needed}
+
+
+def _bundle(exports: Sequence[tuple[Slug, Export]], moment: datetime) -> Generator[bytes]:
+    sections, count = {}, 0
+    for slug, export in exports:
+        items = orjson.loads(b"".join(export))["items"]
+        sections[slug.value] = items
+        count += len(items)
+    metadata = _metadata(BUNDLE, BUNDLE_VERSION, count, moment)
+    text = orjson.dumps({"metadata": metadata, "sections": sections}, option=orjson.OPT_INDENT_2).decode()
+    yield escape_for_json(text).encode() + b"\n"
 
 
 def _omissions(unknown: Collection[str], unreadable: Collection[PortableRow]) -> tuple[str, ...]:
@@ -230,15 +272,18 @@ def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, mom
 
 
 def _head(kind: Kind, count: int, moment: datetime) -> bytes:
-    metadata = {
-        "version": FORMAT_VERSION,
+    text = orjson.dumps({"metadata": _metadata(kind.slug, FORMAT_VERSION, count, moment)}, option=orjson.OPT_INDENT_2)
+    return text.removesuffix(b"\n}") + b',\n  "items": ['
+
+
+def _metadata(export_type: str, version: str, count: int, moment: datetime) -> dict[str, Any]:
+    return {
+        "version": version,
         "tvarr_version": WRITTEN_BY,
-        "export_type": kind.slug,
+        "export_type": export_type,
         "exported_at": f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "item_count": count,
     }
-    text = orjson.dumps({"metadata": metadata}, option=orjson.OPT_INDENT_2)
-    return text.removesuffix(b"\n}") + b',\n  "items": ['
 
 
 def _indented(item: dict[str, Any]) -> bytes:

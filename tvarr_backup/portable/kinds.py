@@ -201,6 +201,15 @@ KINDS: dict[Slug, Kind] = {
 }
 
 
+IN_ORDER_OF_IMPORT = (
+    Slug.ENCODING_PROFILES,
+    Slug.FILTERS,
+    Slug.DATA_MAPPING_RULES,
+    Slug.CLIENT_DETECTION_RULES,
+)
+"""The kinds in an order in which a row comes after those that it refers to."""
+
+
 def kind_named(text: str) -> Kind:
     """Return the kind of a slug with underscores or hyphens. Raise `KindUnknown`."""
     try:

@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
@@ -41,14 +42,18 @@ class Planner:
         current, references = CurrentRows(kind, {item.identity for item in envelope.items}), References(kind)
         matches = match_items(envelope.items, kind, current, references)
         self._context = Context(current, references, matches, find_namesakes(envelope.items))
-        self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
+        self._compared: dict[tuple[frozenset[tuple[str, str]], ...], list[Draft]] = {}
 
-    def plan(self, answers: Answers) -> Plan:
-        """Return the plan for these answers. Raise `AnswerInvalid`."""
-        envelope, context = self._envelope, self._context
+    def plan(self, answers: Answers, coming: Mapping[str, str] = MappingProxyType({})) -> Plan:
+        """Return the plan for these answers. Raise `AnswerInvalid`.
+
+        `coming` has the profiles that the same import stores, by their name in the file (`References.with_coming`).
+        """
+        envelope = self._envelope
+        context = replace(self._context, references=self._context.references.with_coming(coming))
         own = answers.by_position(envelope.items)
         _require_references_fit(envelope, answers, context.references)
-        drafts, repeats = self._drafts(answers), frozenset[int]()
+        drafts, repeats = self._drafts(answers, context, coming), frozenset[int]()
         if answers.like_tvarr:
             repeats = find_repeats(drafts, context.namesakes)
             own = answer_repeats(own, answers, drafts, repeats, context.namesakes)
@@ -64,23 +69,23 @@ class Planner:
             missing_references=tuple(_missing_references(drafts, context.references)),
         )
 
-    def _drafts(self, answers: Answers) -> list[Draft]:
+    def _drafts(self, answers: Answers, context: Context, coming: Mapping[str, str]) -> list[Draft]:
         """Return the drafts. Of the answers, they depend only on those for missing references."""
-        known = frozenset(answers.references.items())
+        known = (frozenset(answers.references.items()), frozenset(coming.items()))
         if known not in self._compared:
             with limited_regexes():
-                self._compared[known] = list(self._compare(answers))
+                self._compared[known] = list(self._compare(answers, context))
         return self._compared[known]
 
-    def _compare(self, answers: Answers) -> Iterator[Draft]:
+    def _compare(self, answers: Answers, context: Context) -> Iterator[Draft]:
         """Yield the draft of each item, with a suggested name, free and unique, if it may be stored as a copy."""
-        context, taken = self._context, _collect_taken(self._envelope, self._context)
+        taken = _collect_taken(self._envelope, context)
         for item in self._envelope.items:
             draft, identity, name = draft_item(item, answers, context), item.identity, ""
             is_later_one = identity in context.namesakes and context.namesakes[identity][0] != item.position
             if identity in context.current.taken or draft.problems or is_later_one:
                 name = taken.take_free(Identity(identity.name.strip() or "Unnamed", identity.source_type))
-            yield with_suggestion(draft, name, context)
+            yield with_suggestion(draft, name, self._context)
 
 
 def _require_references_fit(envelope: Envelope, answers: Answers, references: References) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,7 @@ class References:
         self._names_by_id: dict[str, dict[str, str]] = {}
         self._ids_by_name: dict[str, dict[str, str]] = {}
         self._waiting: dict[tuple[str, datetime | None], str] = {}
+        self._coming: Mapping[str, str] = {}
         if kind.reference is None:
             return
         self._names_by_id = _names_by_id(kind.reference.target)
@@ -58,10 +60,20 @@ class References:
             return str(row_id)  # like tvarr, even if the source no longer exists
         return self._names_by_id[""].get(row_id, "")
 
+    def with_coming(self, coming: Mapping[str, str]) -> References:
+        """Return a lookup that also finds profiles which the same import stores: placeholders by their name in the file."""
+        if not coming or self._reference is None or self._reference.target is not ReferenceTarget.PROFILE_NAME:
+            return self
+        found = copy(self)
+        found._coming = coming  # noqa: SLF001  # a copy of this object
+        return found
+
     def resolve(self, value: str, source_type: str, mapped_to: str | None = None) -> Resolved:
         """Look up the value of a file, or the name that the user has chosen instead."""
         if not value or self._reference is None:
             return _NOTHING
+        if mapped_to is None and value in self._coming:
+            return Resolved(row_id=self._coming[value])
         group = source_type if self._reference.target is ReferenceTarget.SOURCE_ID else ""
         if mapped_to is None and self._reference.target is ReferenceTarget.SOURCE_ID:
             exists = value in self._names_by_id.get(group, {})
