@@ -28,7 +28,8 @@ function count(kind) {
 function showSummary() {
   const counts = kinds.map((kind) => [kind, count(kind)]).filter(([, number]) => number);
   const parts = counts.map(([kind, number]) => countLabel(kind, number)).join(", ");
-  const files = counts.length > 1 ? ` As a ZIP archive with ${counts.length} files.` : "";
+  const isOneFile = form.elements.as.value === "bundle";
+  const files = counts.length < 2 ? "" : isOneFile ? " In one file." : ` In a ZIP archive with ${counts.length} files.`;
   document.getElementById("export-summary").textContent = counts.length ? `Selected: ${parts}.${files}` : "Nothing selected.";
   for (const button of form.querySelectorAll(".foot button")) button.disabled = !counts.length;
   return counts.length;
@@ -51,6 +52,10 @@ function updatePreview() {
   else preview.replaceChildren();
 }
 
+form.querySelector("fieldset")?.addEventListener("change", () => {
+  showSummary();
+  updatePreview();
+});
 for (const kind of kinds) {
   reveal(kind);
   kind.addEventListener("input", ({ target }) => {

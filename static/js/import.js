@@ -6,12 +6,14 @@ if (upload) {
   const input = upload.querySelector("input[type=file]");
   const problem = document.getElementById("file-problem");
   const send = () => {
-    const [file] = input.files;
-    if (!file) return;
-    const tooLarge = file.size > Number(upload.dataset.most);
+    const files = [...input.files];
+    if (!files.length) return;
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    const tooLarge = size > Number(upload.dataset.most);
     problem.hidden = !tooLarge;
     if (tooLarge) {
-      problem.textContent = `"${file.name}" is too large (${(file.size / 1e6).toFixed(1)} MB). The limit is 32 MiB. Nothing was sent.`;
+      const names = files.map((file) => `"${file.name}"`).join(", ");
+      problem.textContent = `${names} ${files.length > 1 ? "are" : "is"} too large (${(size / 1e6).toFixed(1)} MB). The limit is 32 MiB. Nothing was sent.`;
       input.value = "";
     } else upload.requestSubmit();
   };

@@ -19,6 +19,7 @@ from tests.portable.files import (
     ENCODINGS,
     FILTERS,
     PROFILES,
+    bundle,
     client_item,
     document,
     encoded,
@@ -348,3 +349,50 @@ def test_an_import_that_changes_something_says_how_to_undo_it(prepared: Installa
     hint = prepared.run("portable", "import", "filters", file).stderr
     assert re.search(r"To undo this import: `.*portable undo [0-9A-Z]{26}`", hint)
     assert prepared.run("portable", "import", "filters", file).stderr == ""
+
+
+# --- Bundles ---------------------------------------------------------------------------------------------------------
+
+
+def bundle_file(folder: Path) -> str:
+    file = folder / "bundle.json"
+    rules, profiles = [client_item(encoding_profile_name="Tablet HEVC")], [profile_item("Tablet HEVC")]
+    file.write_text(json.dumps(bundle((FILTERS, [filter_item("One")]), (CLIENTS, rules), (PROFILES, profiles))))
+    return str(file)
+
+
+def test_a_bundle_is_planned_imported_exported_and_undone(prepared: Installation, tmp_path: Path) -> None:
+    file = bundle_file(tmp_path)
+    planned = prepared.ok("portable", "plan", "bundle", file)
+    assert planned.startswith(
+        "encoding profiles:\n#1 new: Tablet HEVC -> create\nfilters:\n#1 new: One -> create\n"
+        "client detection rules:\n#1 new: Kitchen Tablet -> create\n3 items: create 3\nfingerprint sha256:"
+    )
+    fingerprint = prepared.json("portable", "plan", "bundle", file, "--json")["fingerprint"]
+    done = prepared.json("portable", "import", "bundle", file, "--fingerprint", fingerprint, "--json")
+    assert [(part["kind"], part["imported"]) for part in done["parts"]] == [
+        ("encoding_profiles", 1),
+        ("filters", 1),
+        ("client_detection_rules", 1),
+    ]
+    exported = prepared.json("portable", "export", "--bundle")
+    assert exported["sections"] == json.loads(Path(file).read_text())["sections"] | {"data_mapping_rules": []}
+    prepared.ok("portable", "undo", done["import_id"])
+    assert prepared.json("portable", "export", "--bundle")["metadata"]["item_count"] == 0
+
+
+def test_answers_to_a_bundle_can_name_a_kind(prepared: Installation, tmp_path: Path) -> None:
+    file = bundle_file(tmp_path)
+    planned = prepared.ok(
+        "portable", "plan", "bundle", file, "--resolve", "filters/#1=skip", "--resolve", "Tablet HEVC=skip"
+    )
+    assert "3 items: create 1, skip 2" in planned
+    assert 'The file has no item "Nobody".' in prepared.refused(
+        "portable", "plan", "bundle", file, "--resolve", "Nobody=skip"
+    )
+
+
+def test_a_bundle_is_not_a_file_of_one_kind(prepared: Installation, tmp_path: Path) -> None:
+    assert 'got "bundle"' in prepared.refused("portable", "import", "filters", bundle_file(tmp_path))
+    assert "A bundle has all kinds." in prepared.refused("portable", "export", "filters", "--bundle")
+    assert "Expected a kind" in prepared.refused("portable", "export", "--all")

@@ -91,7 +91,7 @@ def test_where_it_cannot_be_kept_the_import_is_done_and_the_log_says_so(
 def test_an_applied_import_keeps_neither_its_file_nor_its_choices() -> None:
     user = UserFactory.create()
     opened = open_import(pending(user, filter_item()))
-    apply_pending(opened, totals_of(opened.plan), user=user)
+    apply_pending(opened, totals_of(opened.whole), user=user)
     record = kept()
     assert (record.state, record.added) == (ImportState.APPLIED, 1)
     assert (bytes(record.file), record.choices, record.marks, record.fingerprint) == (b"", "", "", "")
@@ -162,7 +162,7 @@ def test_the_files_of_a_user_have_so_many_bytes_and_the_newest_is_always_kept(mo
 def test_the_list_of_items_is_kept_for_a_month_and_the_totals_stay() -> None:
     user = UserFactory.create()
     opened = open_import(pending(user))
-    apply_pending(opened, totals_of(opened.plan), user=user)
+    apply_pending(opened, totals_of(opened.whole), user=user)
     ImportRecord.objects.update(finished_at=datetime.now(UTC) - RESULTS_FOR)
     delete_old_imports()
     assert (kept().result, kept().added) == ("", 1)
@@ -182,7 +182,7 @@ def test_what_changes_between_preview_and_import_imports_nothing_and_is_marked()
     opened = change_choices(opened, Change(rows={2: Choice("skip", is_manual=True)}))
     FilterFactory.create(name="A")
     with pytest.raises(PlanStale):
-        apply_pending(opened, totals_of(opened.plan), user=user)
+        apply_pending(opened, totals_of(opened.whole), user=user)
     again = open_import(kept())
     assert again.newly_changed == again.choices.changed == frozenset({1})
     assert list(again.choices.rows) == [2]
@@ -218,7 +218,7 @@ def test_what_is_killed_after_the_import_and_before_its_record_is_not_imported_a
         apply_pending(opened, "1,0,0", user=user)
     again = open_import(kept())
     assert again.newly_changed == frozenset({1})
-    assert totals_of(again.plan) == "0,0,0"
+    assert totals_of(again.whole) == "0,0,0"
 
 
 def test_a_discarded_import_has_no_file_and_cannot_be_chosen_for() -> None:

@@ -27,6 +27,13 @@ def document(kind: Kind, *items: Any, **metadata: Any) -> dict[str, Any]:
     return {"metadata": head | metadata, "items": list(items)}
 
 
+def bundle(*sections: tuple[Kind, Any], **metadata: Any) -> dict[str, Any]:
+    """An export of several kinds as a JSON value."""
+    count = sum(len(items) for _, items in sections)
+    head = document(FILTERS)["metadata"] | {"version": "1.1.0", "export_type": "bundle", "item_count": count}
+    return {"metadata": head | metadata, "sections": {str(kind.slug): items for kind, items in sections}}
+
+
 ENCODINGS = ("utf-8-sig", "utf-16-le", "utf-16-be")
 
 

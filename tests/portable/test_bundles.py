@@ -17,6 +17,7 @@ from tests.portable.files import (
     FILTERS,
     MAPPING,
     PROFILES,
+    bundle,
     client_item,
     document,
     filter_item,
@@ -31,7 +32,7 @@ from tvarr_backup.portable.apply import BundleResult, apply_bundle
 from tvarr_backup.portable.bundles import BundlePlan, plan_bundle
 from tvarr_backup.portable.envelope import Bundle, read_bundle
 from tvarr_backup.portable.export import stream_bundle
-from tvarr_backup.portable.kinds import KINDS, Kind, Slug
+from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.models import HeldReference
 from tvarr_backup.portable.steps import ItemAction, ItemState
 
@@ -39,12 +40,6 @@ pytestmark = pytest.mark.django_db
 
 EVERYTHING = dict.fromkeys(KINDS)
 OVERWRITE = dict.fromkeys(KINDS, read_answers({}, "overwrite"))
-
-
-def bundle(*sections: tuple[Kind, Any], **metadata: Any) -> dict[str, Any]:
-    count = sum(len(items) for _, items in sections)
-    head = document(FILTERS)["metadata"] | {"version": "1.1.0", "export_type": "bundle", "item_count": count}
-    return {"metadata": head | metadata, "sections": {str(kind.slug): items for kind, items in sections}}
 
 
 def read(value: Any) -> Bundle:
@@ -179,6 +174,7 @@ def test_a_file_of_one_kind_is_a_bundle_of_one() -> None:
     ("value", "words"),
     [
         ({"metadata": bundle()["metadata"]}, 'The file has no object "sections".'),
+        (bundle(), 'The file has no section for "filters"'),
         (bundle(version="2.0.0"), "The file has the newer format 2.0.0."),
         (bundle((FILTERS, {})), "/sections/filters: Expected a list, got an object."),
         (bundle((FILTERS, ["x"])), "/sections/filters/0: Expected an object, got text."),
@@ -214,7 +210,7 @@ def test_unknown_parts_are_ignored_with_a_warning() -> None:
     value = bundle((FILTERS, [filter_item()]), item_count=5) | {"items": [], "more": 1}
     value["sections"] |= {"relays": [{"deep": [1]}], "encoding_profiles": None}
     file = read(value)
-    assert [part.kind for part in file.parts] == [FILTERS]
+    assert [(part.kind, len(part.items)) for part in file.parts] == [(PROFILES, 0), (FILTERS, 1)]
     assert file.warnings == (
         'The unknown member "more" of the file is ignored.',
         'The unknown member "items" of the file is ignored.',

@@ -289,6 +289,23 @@ CASES = [
         DONE,
         {PAGE: Ask("POST /export/download/", {"all": "filters"})},
     ),
+    Case(
+        "export_bundle",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            PAGE: Ask("POST /export/download/", {"as": "bundle", "all": ["filters", "encoding-profiles"]}),
+            COMMAND: Ask("", arguments=("portable", "export", "--bundle", "-o", "/dev/null")),
+        },
+    ),
+    Case(
+        "import_bundle",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {COMMAND: Ask("", arguments=("portable", "import", "bundle", "{export}"))},
+    ),
     Case("export_selection", "nothing is selected", VIEWER, "selection_empty", {PAGE: Ask("POST /export/download/")}),
     Case(
         "import_items",

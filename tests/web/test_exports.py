@@ -127,7 +127,7 @@ def test_choosing_nothing_is_said_and_the_choice_stays(viewer: Client) -> None:
     FilterFactory.create_batch(2)
     response = send(viewer, "/export/download/", {})
     assert "Select at least one item." in text_of(response)
-    assert "checked" not in response.content.decode()
+    assert not re.search(r'name="all"[^>]* checked', response.content.decode())
 
 
 def test_a_row_that_is_gone_meanwhile_is_named_and_the_choice_stays(viewer: Client) -> None:
@@ -146,6 +146,39 @@ def test_several_kinds_are_downloaded_as_an_archive_with_a_file_each(viewer: Cli
     names = {start: [item["name"] for item in items] for start, items in files.items()}
     assert names == {"tvarr-filters": [rows[0].name], "tvarr-data-ma": [rule.name]}
     assert re.fullmatch(r'attachment; filename="tvarr-export-[-\dT]+\.zip"', response["Content-Disposition"])
+
+
+def test_all_selected_items_can_be_downloaded_as_one_file(viewer: Client) -> None:
+    rows, rule = FilterFactory.create_batch(2), DataMappingRuleFactory.create()
+    selection = {"as": "bundle", "all": "data-mapping-rules", "ids-filters": rows[0].pk}
+    response = send(viewer, "/export/download/", selection)
+    sections = json.loads(b"".join(response.streaming_content))["sections"]
+    names = {name: [item["name"] for item in items] for name, items in sections.items()}
+    assert names == {"filters": [rows[0].name], "data_mapping_rules": [rule.name]}
+    assert re.fullmatch(r'attachment; filename="tvarr-export-[-\dT]+\.json"', response["Content-Disposition"])
+    preview = send(viewer, "/export/preview/", selection)
+    assert "All items: file" in text_of(preview)
+
+
+def test_the_profile_of_a_rule_is_added_if_that_is_selected(viewer: Client) -> None:
+    rule = ClientDetectionRuleFactory.create(encoding_profile=EncodingProfileFactory.create(name="For tablets"))
+    selection = {"as": "bundle", "ids-client-detection-rules": rule.pk}
+    response = send(viewer, "/export/download/", selection | {"with-profiles": "1"})
+    sections = json.loads(b"".join(response.streaming_content))["sections"]
+    assert [item["name"] for item in sections["encoding_profiles"]] == ["For tablets"]
+    assert names_in(send(viewer, "/export/download/", selection)) == [rule.name]
+
+
+def test_a_refusal_keeps_the_type_of_the_file(viewer: Client) -> None:
+    FilterFactory.create()
+    page = send(viewer, "/export/download/", {"as": "files"}).content.decode()
+    assert re.search(r'id="as-files" checked', page)
+    assert not re.search(r'id="with-profiles" checked', page)
+
+
+def test_the_page_says_what_tvarr_reads(viewer: Client) -> None:
+    FilterFactory.create()
+    assert "tvarr itself reads only these, of at most 1 MiB each" in text_of(viewer.get("/export/"))
 
 
 def test_there_is_one_main_button(viewer: Client) -> None:

@@ -22,6 +22,7 @@ from tests.portable.files import (
     EXAMPLES,
     FILTERS,
     PROFILES,
+    bundle,
     client_item,
     document,
     encoded,
@@ -186,7 +187,7 @@ def test_choices_and_the_button_want_a_token() -> None:
         (b'{"metadata": {\n  "version": }', "Line 2, column 14: this is not valid JSON."),
         (b'{"a": 1}', 'it has no object "metadata"'),
         (
-            json.dumps(document(FILTERS, export_type="bundle")).encode(),
+            json.dumps(document(FILTERS, export_type="relays")).encode(),
             '/metadata/export_type: Expected "filters", "data_mapping',
         ),
         (
@@ -194,7 +195,7 @@ def test_choices_and_the_button_want_a_token() -> None:
             "Item 1, action: Expected text, got 5.",
         ),
     ],
-    ids=["empty", "backup", "database", "photo", "broken", "other JSON", "bundle", "wrong type"],
+    ids=["empty", "backup", "database", "photo", "broken", "other JSON", "other kind", "wrong type"],
 )
 def test_a_file_that_is_no_export_is_refused_in_a_sentence(operator: Client, content: bytes, sentence: str) -> None:
     response = operator.post(PAGE, {"file": SimpleUploadedFile("holiday.jpg", content)})
@@ -720,3 +721,86 @@ def test_only_names_and_expressions_of_the_file_are_corrected(operator: Client, 
     page = wrong_filter(operator)
     response = send(operator, address(page, "choices/"), {field: "epg"})
     assert tiles(operator.get(response["Location"])) == {"All": 2, "New": 1, "Invalid": 1}
+
+
+# --- Several kinds and files -----------------------------------------------------------------------------------------
+
+
+BUNDLE = bundle(
+    (FILTERS, [filter_item("One"), filter_item("Two")]),
+    (CLIENTS, [client_item(encoding_profile_name="Tablet HEVC")]),
+    (PROFILES, [profile_item("Tablet HEVC")]),
+)
+
+
+def upload_files(client: Client, *files: Any) -> Any:
+    sent = [SimpleUploadedFile(f"{number}.json", json.dumps(file).encode()) for number, file in enumerate(files)]
+    return client.post(PAGE, {"file": sent}, follow=True)
+
+
+def test_a_bundle_is_previewed_kind_by_kind_and_imported_together(operator: Client) -> None:
+    shown = upload_files(operator, BUNDLE)
+    page = text_of(shown)
+    assert "Import items of several kinds" in page
+    assert "4 items" in page
+    assert "Encoding profiles 1 Filters 2 Client detection rules 1" in page
+    assert "Will add 4." in page
+    assert "Missing references" not in page
+    address = shown.request["PATH_INFO"]
+    filters = operator.get(f"{address}?kind=filters")
+    assert [row.step.name for row in filters.context["preview"].rows] == ["One", "Two"]
+    answer = operator.post(f"{address}apply/", {"promise": "4,0,0", "kind": "filters"}, follow=True)
+    assert "Imported items of several kinds" in text_of(answer)
+    assert "4 added" in text_of(answer)
+    assert ClientDetectionRule.objects.get(name="Kitchen Tablet").encoding_profile.name == "Tablet HEVC"
+
+
+def test_choices_of_one_kind_leave_the_others(operator: Client) -> None:
+    address = upload_files(operator, BUNDLE).request["PATH_INFO"]
+    operator.post(f"{address}choices/", {"kind": "filters", "action-1": "skip"})
+    answer = operator.post(f"{address}choices/", {"kind": "encoding_profiles", "action-1": "skip"}, follow=True)
+    assert answer.redirect_chain == [(f"{address}?kind=encoding_profiles", 302)]
+    assert "Will add 2, skip 2." in text_of(answer)
+    rules = operator.get(f"{address}?kind=client_detection_rules")
+    assert 'Encoding profile "Tablet HEVC" (1 item)' in text_of(rules)
+
+
+def test_an_invalid_item_of_another_kind_is_linked(operator: Client) -> None:
+    value = bundle((FILTERS, [filter_item("One")]), (PROFILES, [profile_item(), profile_item("")]))
+    shown = upload_files(operator, value)
+    assert "Encoding profiles 2 (1 invalid)" in text_of(shown)
+    filters = operator.get(f"{shown.request['PATH_INFO']}?kind=filters").content.decode()
+    assert 'href="?kind=encoding_profiles&amp;show=invalid#row-2">Go to the first invalid item' in filters
+
+
+def test_an_item_changed_since_stops_the_import_whatever_its_kind(operator: Client) -> None:
+    address = upload_files(operator, BUNDLE).request["PATH_INFO"]
+    EncodingProfile.objects.create(**profile_item("Tablet HEVC", quality_preset="high"))
+    answer = operator.post(f"{address}apply/", {"promise": "4,0,0", "kind": "filters"}, follow=True)
+    assert not Filter.objects.filter(is_system=False).exists()
+    assert "Will add 3, skip 1." in text_of(answer)
+
+
+def test_several_files_are_imported_together(operator: Client) -> None:
+    files = [
+        document(FILTERS, filter_item("One")),
+        document(FILTERS, filter_item("Two")),
+        bundle((PROFILES, [profile_item()])),
+    ]
+    shown = upload_files(operator, *files)
+    assert "0.json, 1.json, 2.json : 3 items" in text_of(shown)
+    assert "Encoding profiles 1 Filters 2" in text_of(shown)
+
+
+def test_one_broken_file_of_several_is_named(operator: Client) -> None:
+    shown = upload_files(operator, document(FILTERS, filter_item()), {"a": 1}, document(FILTERS))
+    assert '"1.json" cannot be imported.' in text_of(shown)
+    assert not ImportRecord.objects.exists()
+
+
+def test_a_pending_import_of_an_earlier_version_is_opened(operator: Client) -> None:
+    address = upload_files(operator, document(FILTERS, filter_item("One"))).request["PATH_INFO"]
+    record = ImportRecord.objects.get()
+    choices, marks = json.loads(record.choices), json.loads(record.marks)
+    ImportRecord.objects.update(choices=choices["filters"], marks=marks["filters"])
+    assert "Will add 1." in text_of(operator.get(address))

@@ -61,7 +61,7 @@ from tvarr_backup.operations.run import run_here, submit
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult
 from tvarr_backup.portable.envelope import Bundle, Envelope
-from tvarr_backup.portable.export import Export, stream_export
+from tvarr_backup.portable.export import Export, stream_bundle, stream_export
 from tvarr_backup.portable.kinds import Kind, Slug
 from tvarr_backup.portable.undo import UndoPlan, UndoResult
 from tvarr_backup.quoting import quoted
@@ -294,12 +294,27 @@ def cancel_operation(actor: Actor, operation_id: str) -> Operation:
 def export_items(actor: Actor, kind: Kind, ids: Collection[str] | None = None, *, skip_missing: bool = False) -> Export:
     """Start an export. Without this program's own database, pending references are left out with a warning."""
     actor.require(EXPORT)
-    problem = ""
+    return stream_export(kind, ids, skip_missing=skip_missing, references_problem=_references_problem())
+
+
+def export_bundle(
+    actor: Actor, selection: Mapping[Kind, Collection[str] | None], *, with_profiles: bool = True
+) -> Export:
+    """Start an export of several kinds in one file. `selection` is as for `export_selection`."""
+    actor.require(EXPORT)
+    if not selection:
+        raise SelectionEmpty("Select at least one item.")
+    chosen = {kind.slug: ids for kind, ids in selection.items()}
+    return stream_bundle(chosen, with_profiles=with_profiles, references_problem=_references_problem())
+
+
+def _references_problem() -> str:
+    """Return why references that wait for their target cannot be read, or ""."""
     try:
         require_app_database()
     except DatabaseUnusable as unusable:
-        problem = str(unusable)
-    return stream_export(kind, ids, skip_missing=skip_missing, references_problem=problem)
+        return str(unusable)
+    return ""
 
 
 def export_selection(actor: Actor, selection: Mapping[Kind, Collection[str] | None]) -> list[tuple[Kind, Export]]:
@@ -340,7 +355,7 @@ def import_bundle(
     )
 
 
-def import_pending(actor: Actor, opened: OpenImport, shown_totals: str) -> ImportResult:
+def import_pending(actor: Actor, opened: OpenImport, shown_totals: str) -> BundleResult:
     """Apply a pending import. Raises what `apply_pending` raises."""
     actor.require(IMPORT)
     return apply_pending(opened, shown_totals, user=actor.user)

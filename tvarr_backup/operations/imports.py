@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -27,10 +27,10 @@ from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, delete_oldest
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult, ResultLine, apply_bundle
+from tvarr_backup.portable.bundles import BundlePlan, BundlePlanner
 from tvarr_backup.portable.choices import Change, Choices, find_changed_items, join_fingerprints, read_choices
-from tvarr_backup.portable.envelope import Bundle, Envelope, bundle_of, correct_envelope, read_envelope
+from tvarr_backup.portable.envelope import BUNDLE, Bundle, Envelope, bundle_of, correct_envelope, read_bundle
 from tvarr_backup.portable.kinds import Kind, Slug
-from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import ItemAction, Plan
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.portable.undo import ChangeLog, UndoAction, UndoPlan, UndoResult, apply_undo, plan_undo
@@ -156,19 +156,19 @@ def _delete_old_logs(now: datetime) -> None:
 
 def keep_import(content: bytes, *, file_name: str, user: Any) -> ImportRecord:
     """Read a file and store it as a pending import of this user. Raises `FileRefused`."""
-    envelope = read_envelope(BytesIO(content), None)
+    bundle = read_bundle(BytesIO(content))
     packed = zlib.compress(content)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         delete_old_imports()
         _make_room(user, len(packed))
         return ImportRecord.objects.create(
             state=ImportState.PENDING,
-            kind=envelope.kind.slug,
+            kind=bundle.parts[0].kind.slug if len(bundle.parts) == 1 else BUNDLE,
             file_name=file_name[:_LONGEST_NAME],
             requested_by=user,
             origin=Origin.WEB,
             file=packed,
-            choices=Choices().as_json(),
+            choices=_choices_as_json({}),
             created_at=datetime.now(UTC),
         )
 
@@ -205,41 +205,76 @@ def expires_at(record: ImportRecord) -> datetime:
 
 @dataclass(frozen=True)
 class OpenImport:
-    """A pending import, planned against the current data.
+    """A pending import, planned against the current data, of which the items of one kind (`slug`) are shown.
 
-    `newly_changed` are the items that changed since they were shown last; their choices are dropped. `problem` says why
-    another answer was dropped.
+    `all_newly_changed` are the items that changed since they were shown last; their choices are dropped. `problem` says why
+    another answer was dropped. The bundle has the user's corrections.
     """
 
     record: ImportRecord
-    envelope: Envelope
-    planner: Planner
-    choices: Choices
-    plan: Plan
-    newly_changed: frozenset[int] = frozenset()
+    bundle: Bundle
+    planner: BundlePlanner
+    all_choices: Mapping[Slug, Choices]
+    whole: BundlePlan
+    slug: Slug
+    all_newly_changed: Mapping[Slug, frozenset[int]]
     problem: str = ""
 
+    @property
+    def envelope(self) -> Envelope:
+        return next(part for part in self.bundle.parts if part.kind.slug == self.slug)
 
-def open_import(record: ImportRecord) -> OpenImport:
-    """Plan a pending import with its choices. Drop choices that no longer fit, also from the record."""
-    choices, problem = read_choices(record.choices), ""
-    envelope = correct_envelope(read_envelope(BytesIO(zlib.decompress(record.file)), None), choices.corrections)
-    planner = Planner(envelope)
+    @property
+    def choices(self) -> Choices:
+        return self.all_choices[self.slug]
+
+    @property
+    def plan(self) -> Plan:
+        return self.whole.plan_of(self.slug)
+
+    @property
+    def newly_changed(self) -> frozenset[int]:
+        return self.all_newly_changed[self.slug]
+
+
+def open_import(record: ImportRecord, slug: str = "") -> OpenImport:
+    """Plan a pending import with its choices. Drop choices that no longer fit, also from the record.
+
+    Items of the kind `slug` are shown, or of the first kind that has some.
+    """
+    as_sent, problem = read_bundle(BytesIO(zlib.decompress(record.file))), ""
+    slugs = [part.kind.slug for part in as_sent.parts]
+    choices = _read_choices(record, record.choices, slugs)
+    bundle = _correct(as_sent, choices)
+    planner = BundlePlanner(bundle)
     try:
-        plan = planner.plan(choices.answers(envelope))
+        whole = planner.plan(_answers(bundle, choices))
     except AnswerInvalid as refusal:
-        plan, problem = planner.plan(Answers()), str(refusal)
-    changed = find_changed_items(plan, record.marks)
-    if changed or problem or not record.marks:
-        first_plan = plan
-        choices = _store(
-            record,
-            lambda stored: (stored.without_lost(first_plan) if problem else stored).without_changed(changed),
-            fingerprint=plan.fingerprint,
-            marks=join_fingerprints(plan),
-        )
-        plan = planner.plan(choices.answers(envelope))
-    return OpenImport(record, envelope, planner, choices, plan, changed, problem)
+        whole, problem = planner.plan(), str(refusal)
+    marks = _read_marks(record)
+    changed = {plan.kind.slug: find_changed_items(plan, marks.get(plan.kind.slug, "")) for plan in whole.plans}
+    if any(changed.values()) or problem or not record.marks:
+        first = whole
+
+        def drop(slug: Slug, stored: Choices) -> Choices:
+            kept = stored.without_lost(first.plan_of(slug)) if problem else stored
+            return kept.without_changed(changed[slug])
+
+        fresh = {plan.kind.slug: join_fingerprints(plan) for plan in whole.plans}
+        choices = _store(record, slugs, drop, fingerprint=whole.fingerprint, marks=json.dumps(fresh))
+        whole = planner.plan(_answers(bundle, choices))
+    with_items = [part.kind.slug for part in bundle.parts if part.items]
+    shown = next((each for each in slugs if each == slug), (with_items or slugs)[0])
+    return OpenImport(record, bundle, planner, choices, whole, shown, changed, problem)
+
+
+def _correct(bundle: Bundle, choices: Mapping[Slug, Choices]) -> Bundle:
+    parts = (correct_envelope(part, choices[part.kind.slug].corrections) for part in bundle.parts)
+    return replace(bundle, parts=tuple(parts))
+
+
+def _answers(bundle: Bundle, choices: Mapping[Slug, Choices]) -> dict[Slug, Answers]:
+    return {part.kind.slug: choices[part.kind.slug].answers(part) for part in bundle.parts}
 
 
 def change_choices(opened: OpenImport, change: Change) -> OpenImport:
@@ -248,51 +283,78 @@ def change_choices(opened: OpenImport, change: Change) -> OpenImport:
     wanted = replace(change, rows=rows, references={} if opened.problem else change.references)
     # A corrected item has another fingerprint, so a correction also empties the marks, and the import is opened again.
     columns = {"fingerprint": "", "marks": ""} if change.corrections else {}
-    choices = _store(opened.record, lambda stored: stored.with_change(wanted, opened.envelope, opened.plan), **columns)
+
+    def merge(slug: Slug, stored: Choices) -> Choices:
+        return stored.with_change(wanted, opened.envelope, opened.plan) if slug == opened.slug else stored
+
+    choices = _store(opened.record, list(opened.all_choices), merge, **columns)
     if not change.corrections:
-        return replace(opened, choices=choices, plan=opened.planner.plan(choices.answers(opened.envelope)))
-    opened.record.choices = choices.as_json()
-    reopened = open_import(opened.record)
-    return replace(reopened, newly_changed=opened.newly_changed, problem=opened.problem or reopened.problem)
+        whole = opened.planner.plan(_answers(opened.bundle, choices))
+        return replace(opened, all_choices=choices, whole=whole)
+    opened.record.choices = _choices_as_json(choices)
+    reopened = open_import(opened.record, opened.slug)
+    return replace(reopened, all_newly_changed=opened.all_newly_changed, problem=opened.problem or reopened.problem)
 
 
 def try_corrections(opened: OpenImport, change: Change) -> OpenImport:
     """Return the import with the corrections of a change, without storing them."""
-    choices = opened.choices.with_change(change, opened.envelope, opened.plan)
-    envelope = correct_envelope(opened.envelope, choices.corrections)
-    planner = Planner(envelope)
-    plan = planner.plan(choices.answers(envelope))
-    return replace(opened, envelope=envelope, planner=planner, choices=choices, plan=plan)
+    choices = {**opened.all_choices, opened.slug: opened.choices.with_change(change, opened.envelope, opened.plan)}
+    bundle = _correct(opened.bundle, choices)
+    planner = BundlePlanner(bundle)
+    whole = planner.plan(_answers(bundle, choices))
+    return replace(opened, bundle=bundle, planner=planner, all_choices=choices, whole=whole)
 
 
-def _store(record: ImportRecord, change: Callable[[Choices], Choices], **columns: str) -> Choices:
+def _store(
+    record: ImportRecord, slugs: Sequence[Slug], change: Callable[[Slug, Choices], Choices], **columns: str
+) -> dict[Slug, Choices]:
     """Change the stored choices, which another tab may have changed. Raises `DoesNotExist` if not pending."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         stored = ImportRecord.objects.select_for_update().values_list("choices", flat=True)
-        choices = change(read_choices(stored.get(pk=record.pk, state=ImportState.PENDING)))
-        ImportRecord.objects.filter(pk=record.pk).update(choices=choices.as_json(), **columns)
+        before = _read_choices(record, stored.get(pk=record.pk, state=ImportState.PENDING), slugs)
+        choices = {slug: change(slug, each) for slug, each in before.items()}
+        ImportRecord.objects.filter(pk=record.pk).update(choices=_choices_as_json(choices), **columns)
     for name, value in columns.items():
         setattr(record, name, value)
     return choices
 
 
-def totals_of(plan: Plan) -> str:
+def _choices_as_json(choices: Mapping[Slug, Choices]) -> str:
+    return json.dumps({slug: each.as_json() for slug, each in choices.items()})
+
+
+def _read_choices(record: ImportRecord, text: str, slugs: Sequence[Slug]) -> dict[Slug, Choices]:
+    """Return the choices of each kind. An import that an earlier version has stored has those of its only kind."""
+    stored = json.loads(text)
+    texts = stored if isinstance(stored, dict) else {record.kind: text}
+    return {slug: read_choices(texts[slug]) if slug in texts else Choices() for slug in slugs}
+
+
+def _read_marks(record: ImportRecord) -> dict[str, str]:
+    """Return the marks of each kind, as `_read_choices` the choices."""
+    if not record.marks.startswith("{"):
+        return {record.kind: record.marks}
+    marks: dict[str, str] = json.loads(record.marks)
+    return marks
+
+
+def totals_of(plan: BundlePlan) -> str:
     """Return how many items an import would add, overwrite and copy, as the button to import shows and sends them."""
     return ",".join(str(plan.count(action)) for action in (ItemAction.CREATE, ItemAction.OVERWRITE, ItemAction.RENAME))
 
 
-def apply_pending(opened: OpenImport, shown_totals: str, *, user: Any) -> ImportResult:
+def apply_pending(opened: OpenImport, shown_totals: str, *, user: Any) -> BundleResult:
     """Apply a pending import. Raises `PlanStale` if items or totals have changed since the user saw them."""
-    if opened.newly_changed:
-        raise PlanStale("Nothing was imported because items have changed since the preview.", plan=opened.plan)
-    if shown_totals != totals_of(opened.plan):
+    if any(opened.all_newly_changed.values()):
+        raise PlanStale("Nothing was imported because items have changed since the preview.", plan=opened.whole)
+    if shown_totals != totals_of(opened.whole):
         raise PlanStale(
             "Nothing was imported because your last choices changed the totals. Check them and import again.",
-            plan=opened.plan,
+            plan=opened.whole,
         )
-    return import_file(
-        opened.envelope,
-        opened.choices.answers(opened.envelope),
+    return import_bundle(
+        opened.bundle,
+        _answers(opened.bundle, opened.all_choices),
         opened.record.fingerprint,
         requested_by=user,
         origin=Origin.WEB,
@@ -403,6 +465,7 @@ def _undo_as_json(done: UndoResult) -> str:
     lines = [
         {
             "action": step.action,
+            "kind": step.change.kind.slug,
             "name": step.change.name,
             "source_type": step.change.source_type,
             "row_id": step.change.row_id,

@@ -7,17 +7,24 @@ the name that it will get.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
 from types import MappingProxyType
+from typing import Any, TypeVar
 
+from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.envelope import Bundle
+from tvarr_backup.portable.envelope import BUNDLE, BUNDLE_VERSION, Bundle, Envelope
+from tvarr_backup.portable.json_events import MAX_BYTES, read_as_utf8
 from tvarr_backup.portable.kinds import KINDS, Kind, ReferenceTarget, Slug
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import ItemAction, Plan, PlannedItem
+from tvarr_backup.quoting import quoted
 
 _NEW = "new:"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,15 @@ class BundlePlan:
     def writes(self) -> bool:
         return any(plan.writes for plan in self.plans)
 
+    @property
+    def steps(self) -> list[PlannedItem]:
+        return [step for plan in self.plans for step in plan.steps]
+
     def count(self, action: ItemAction) -> int:
         return sum(plan.count(action) for plan in self.plans)
+
+    def plan_of(self, slug: Slug) -> Plan:
+        return next(plan for plan in self.plans if plan.kind.slug == slug)
 
 
 class BundlePlanner:
@@ -68,6 +82,65 @@ class BundlePlanner:
 def plan_bundle(bundle: Bundle, answers: Mapping[Slug, Answers] = MappingProxyType({})) -> BundlePlan:
     """Plan the import of a file. Raises `AnswerInvalid`, `DatabaseIncomplete` or `DatabaseNewer`."""
     return BundlePlanner(bundle).plan(answers)
+
+
+def split_answers(bundle: Bundle, answers: Answers) -> dict[Slug, Answers]:
+    """Return the answers to each kind. Those to `KIND/KEY` are for one kind, others for each kind with such an item.
+
+    Raises `AnswerInvalid` for a reference that no item has.
+    """
+    split = {}
+    for part in bundle.parts:
+        member = part.kind.reference.member if part.kind.reference else ""
+        used = {item.values[member] for item in part.items} if member else set()
+        split[part.kind.slug] = replace(
+            answers,
+            resolutions=dict(_answers_for(part, bundle, answers.resolutions)),
+            new_names=dict(_answers_for(part, bundle, answers.new_names)),
+            references={value: name for value, name in answers.references.items() if value in used},
+        )
+    for value in answers.references:
+        if not any(value in each.references for each in split.values()):
+            raise AnswerInvalid("No item of the file refers to {missing}.", missing=quoted(value))
+    return split
+
+
+def _answers_for(part: Envelope, bundle: Bundle, answers: Mapping[str, T]) -> Iterator[tuple[str, T]]:
+    """Yield the answers to items of a part. One without an item in any part goes to the first, whose plan refuses it."""
+    for key, answer in answers.items():
+        slug, divider, rest = key.partition("/")
+        if divider and slug in KINDS and bundle.part(KINDS[Slug(slug)]) is not None:
+            if slug == part.kind.slug:
+                yield rest, answer
+        elif _has_item(part, key) or (
+            part is bundle.parts[0] and not any(_has_item(each, key) for each in bundle.parts)
+        ):
+            yield key, answer
+
+
+def _has_item(part: Envelope, key: str) -> bool:
+    return any(key in (item.name, str(item.identity)) for item in part.items)
+
+
+def join_files(contents: Sequence[bytes]) -> bytes:
+    """Return one file with the items of several valid files, in their order. Raises `FileTooLarge`."""
+    if len(contents) == 1:
+        return contents[0]
+    sections: dict[str, list[Any]] = {}
+    for content in contents:
+        value = json.loads(read_as_utf8(BytesIO(content), MAX_BYTES))
+        metadata = value["metadata"]
+        own = value["sections"] if metadata["export_type"] == BUNDLE else {metadata["export_type"]: value["items"]}
+        for name, items in own.items():
+            sections.setdefault(name, []).extend(items or ())
+    metadata = {
+        "version": BUNDLE_VERSION,
+        "tvarr_version": "",
+        "export_type": BUNDLE,
+        "exported_at": metadata.get("exported_at"),
+        "item_count": sum(map(len, sections.values())),
+    }
+    return json.dumps({"metadata": metadata, "sections": sections}, ensure_ascii=False).encode()
 
 
 _PROFILES = KINDS[Slug.ENCODING_PROFILES]

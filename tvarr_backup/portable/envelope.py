@@ -156,10 +156,12 @@ def _build_bundle(parts: _Parts, metadata: dict[str, Any]) -> Bundle:
     for name, section in parts.sections.items():
         if name not in KINDS:
             warnings.append(f"The unknown section {quoted(name)} is ignored.")
-        elif section:
+        else:
             kind = KINDS[Slug(name)]
             read[kind.slug] = Envelope(kind, *about, tuple(_read_items(section, kind, f"/sections/{name}", problems)))
     problems.raise_if_any()
+    if not read:
+        raise NotAnExport("The file has no section for {kinds}.", kinds=format_choices(KINDS))
     count = sum(len(part.items) for part in read.values())
     if metadata["item_count"] not in (None, count):
         warnings.append(f"/metadata/item_count: Expected {count}, got {metadata['item_count']}.")

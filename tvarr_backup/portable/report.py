@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tvarr_backup.portable.apply import ImportResult
+from tvarr_backup.portable.apply import BundleResult, ImportResult
+from tvarr_backup.portable.bundles import BundlePlan
+from tvarr_backup.portable.envelope import BUNDLE
 from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.portable.undo import UndoAction, UndoPlan
@@ -142,6 +144,33 @@ def undo_as_data(plan: UndoPlan) -> dict[str, Any]:
             for step in plan.steps
         ],
         "fingerprint": plan.fingerprint,
+    }
+
+
+def bundle_plan_as_data(plan: BundlePlan) -> dict[str, Any]:
+    """Return the plan of each kind as `plan_as_data`, and what is about all of them."""
+    return {
+        "kind": BUNDLE,
+        "total_items": len(plan.steps),
+        "parts": [plan_as_data(part) for part in plan.plans],
+        "warnings": list(plan.warnings),
+        "counts": {action.value: plan.count(action) for action in ItemAction},
+        "can_import": not plan.blocked,
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def bundle_result_as_data(done: BundleResult) -> dict[str, Any]:
+    """Return the result of each kind as `result_as_data`, and what is about all of them."""
+    shared = {"notes", "restart_required", "import_id"}
+    parts = [result_as_data(result) for result in done.results]
+    return {
+        "kind": BUNDLE,
+        "total_items": sum(len(result.lines) for result in done.results),
+        "parts": [{name: value for name, value in part.items() if name not in shared} for part in parts],
+        "notes": list(done.notes),
+        "restart_required": done.restart_required,
+        "import_id": done.record_id or None,
     }
 
 

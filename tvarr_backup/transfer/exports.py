@@ -21,6 +21,13 @@ def export_response(kind: Kind, export: Export) -> StreamingHttpResponse:
     return StreamingHttpResponse(export, headers=headers)
 
 
+def bundle_response(export: Export) -> StreamingHttpResponse:
+    """Return a response that sends an export of several kinds as one file."""
+    name = f"tvarr-export-{timezone.now().astimezone(UTC):%Y-%m-%dT%H-%M-%S}.json"
+    headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(export, headers=headers)
+
+
 def archive_response(exports: Iterable[tuple[Kind, Export]]) -> FileResponse:
     """Return a response that sends several exports as a ZIP archive, which is written to a temporary file first."""
     now = timezone.now()

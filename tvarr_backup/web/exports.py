@@ -17,9 +17,10 @@ from tvarr_backup.errors import DatabaseUnusable, KindUnknown, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
+from tvarr_backup.portable.envelope import BUNDLE
 from tvarr_backup.portable.export import Export, Exportable, ExportableRow, count_exportable, list_exportable
-from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
-from tvarr_backup.transfer.exports import archive_response, export_response
+from tvarr_backup.portable.kinds import KINDS, Kind, Slug, kind_named
+from tvarr_backup.transfer.exports import archive_response, bundle_response, export_response
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import refuse_on_page
 
@@ -101,20 +102,22 @@ def _page(request: HtmxRequest, sections: list[Section], problem: str = "") -> H
         "problem": problem,
         "total": sum(section.exportable.number for section in sections),
         "opened": [section.slug for section in sections if section.rows is not None],
+        "is_bundle": request.POST.get("as", BUNDLE) == BUNDLE,
+        "with_profiles": "with-profiles" in request.POST or request.method != "POST",
     }
     return render(request, "web/export.html", context)
 
 
 def _of_a_selection(
-    view: Callable[[HtmxRequest, list[tuple[Kind, Export]]], HttpResponseBase],
+    view: Callable[[HtmxRequest, Actor, Selection], HttpResponseBase],
 ) -> Callable[[HtmxRequest], HttpResponseBase]:
-    """Decorate a view for a POST of a selection: give it the exports, and show its errors."""
+    """Decorate a view for a POST of a selection, and show its errors."""
 
     @wraps(view)
     def answer(request: HtmxRequest) -> HttpResponseBase:
         selection = _read_selection(request)
         try:
-            return view(request, actions.export_selection(Actor(request.user, Origin.WEB), selection))
+            return view(request, Actor(request.user, Origin.WEB), selection)
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx ignores answers with an error status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
@@ -140,22 +143,38 @@ def _selected_sections(selection: Selection) -> list[Section]:
 
 
 @_of_a_selection
-def download(_request: HtmxRequest, exports: list[tuple[Kind, Export]]) -> HttpResponseBase:
+def download(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpResponseBase:
+    if _is_bundle(request, selection):
+        with_profiles = "with-profiles" in request.POST
+        return bundle_response(actions.export_bundle(actor, selection, with_profiles=with_profiles))
+    exports = actions.export_selection(actor, selection)
     return export_response(*exports[0]) if len(exports) == 1 else archive_response(exports)
 
 
 @_of_a_selection
-def preview(request: HtmxRequest, exports: list[tuple[Kind, Export]]) -> HttpResponseBase:
+def preview(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpResponseBase:
     """Show the files, or the beginnings of large ones, as a page or a part of one."""
-    files = [_preview_file(kind, export) for kind, export in exports]
+    if _is_bundle(request, selection):
+        export = actions.export_bundle(actor, selection, with_profiles="with-profiles" in request.POST)
+        files = [_preview_file("All items", export)]
+    else:
+        exports = actions.export_selection(actor, selection)
+        files = [_preview_file(kind.label, export) for kind, export in exports]
     template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
     return render(request, template, {"files": files})
 
 
-def _preview_file(kind: Kind, export: Export) -> dict[str, Any]:
+def _is_bundle(request: HtmxRequest, selection: Selection) -> bool:
+    """Return whether the items go into one file. Those of one kind do anyway, unless profiles are added to rules."""
+    has_rules = KINDS[Slug.CLIENT_DETECTION_RULES] in selection
+    adds_profiles = has_rules and "with-profiles" in request.POST
+    return request.POST.get("as") == BUNDLE and (len(selection) > 1 or adds_profiles)
+
+
+def _preview_file(label: str, export: Export) -> dict[str, Any]:
     text = b"".join(export).decode()
     return {
-        "kind": kind,
+        "label": label,
         "warnings": export.warnings,
         "text": text[:_PREVIEW_CHARACTERS],
         "size": len(text.encode()),

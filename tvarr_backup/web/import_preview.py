@@ -18,9 +18,11 @@ from django.utils.safestring import SafeString
 from tvarr_backup.formatting import format_count
 from tvarr_backup.operations.imports import OpenImport, totals_of
 from tvarr_backup.portable.answers import Resolution
+from tvarr_backup.portable.bundles import BundlePlan
 from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, reference_member
 from tvarr_backup.portable.envelope import Envelope, Item
 from tvarr_backup.portable.findings import INVALID_EXPRESSION
+from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.steps import Difference, ItemAction, ItemState, MissingReference, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut
 from tvarr_backup.texts import escape_hidden
@@ -181,6 +183,22 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class KindTab:
+    """A link that shows the items of another kind, with their number and that of the invalid ones."""
+
+    kind: Kind
+    number: int
+    invalid: int
+    is_selected: bool
+
+
+@dataclass(frozen=True)
+class FirstBlocked:
+    kind: Kind
+    position: int
+
+
+@dataclass(frozen=True)
 class Missing:
     reference: MissingReference
     answer: str
@@ -286,9 +304,24 @@ class ImportPreview:
         return len(self.plan.missing_references) - len(self.missing)
 
     @property
-    def first_blocked(self) -> int | None:
-        """The position of the first item that keeps the file from being imported."""
-        return self.plan.blocked[0].position if self.plan.blocked else None
+    def whole(self) -> BundlePlan:
+        return self.opened.whole
+
+    @property
+    def kinds(self) -> list[KindTab]:
+        """The kinds of a file with several ones."""
+        plans = self.whole.plans
+        return (
+            [KindTab(plan.kind, len(plan.steps), len(plan.blocked), plan.kind is self.plan.kind) for plan in plans]
+            if len(plans) > 1
+            else []
+        )
+
+    @property
+    def first_blocked(self) -> FirstBlocked | None:
+        """The first item that keeps the file from being imported, if possible one of the shown kind."""
+        blocked = [(self.plan.kind, step) for step in self.plan.blocked] or self.whole.blocked
+        return FirstBlocked(blocked[0][0], blocked[0][1].position) if blocked else None
 
     @property
     def totals(self) -> str:
@@ -298,30 +331,31 @@ class ImportPreview:
             "rename": ItemAction.RENAME,
             "skip": ItemAction.SKIP,
         }
-        counts = {label: self.plan.count(action) for label, action in labels.items()}
+        counts = {label: self.whole.count(action) for label, action in labels.items()}
         parts = [f"{label} {number}" for label, number in counts.items() if number]
         planned = f"Will {', '.join(parts)}." if parts else ""
-        blocked = self.plan.count(ItemAction.BLOCKED)
+        blocked = self.whole.count(ItemAction.BLOCKED)
         if blocked:
             return f"{planned} Fix or skip {format_count(blocked, 'invalid item')} to continue.".strip()
-        if not self.plan.steps:
+        if not self.whole.steps:
             return "The file has no items."
-        return planned if self.plan.writes else f"{planned} Nothing would change."
+        return planned if self.whole.writes else f"{planned} Nothing would change."
 
     @property
     def button(self) -> str:
-        written = len(self.plan.steps) - self.plan.count(ItemAction.SKIP) - self.plan.count(ItemAction.BLOCKED)
-        overwritten = self.plan.count(ItemAction.OVERWRITE)
+        whole = self.whole
+        written = len(whole.steps) - whole.count(ItemAction.SKIP) - whole.count(ItemAction.BLOCKED)
+        overwritten = whole.count(ItemAction.OVERWRITE)
         return f"Import {format_count(written, 'item')}" + (f", overwrite {overwritten}" if overwritten else "")
 
     @property
     def promise(self) -> str:
         """What the button shows, in the form that `apply_pending` compares."""
-        return totals_of(self.plan)
+        return totals_of(self.whole)
 
     @property
     def can_import(self) -> bool:
-        return self.plan.writes and not self.plan.blocked
+        return self.whole.writes and not self.whole.blocked
 
 
 def _findings(step: PlannedItem) -> tuple[object, object]:
@@ -349,6 +383,7 @@ def _wrap(element: str, text: str) -> SafeString:
 def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the problems of a file. Items are counted from 1."""
     for pointer, message in found:
-        match = re.fullmatch(r"/items/(\d+)(?:/(.+))?", pointer)
-        place = f"Item {int(match[1]) + 1}" + (f", {match[2]}" if match[2] else "") if match else pointer
+        match = re.fullmatch(r"/(?:items|sections/([a-z_]+))/(\d+)(?:/(.+))?", pointer)
+        kind = f" of {match[1]}" if match and match[1] else ""
+        place = f"Item {int(match[2]) + 1}{kind}" + (f", {match[3]}" if match[3] else "") if match else pointer
         yield f"{place}: {message}"

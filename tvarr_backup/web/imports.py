@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import wraps
+from io import BytesIO
 from typing import Any, Concatenate
 
 from django.contrib import admin, messages
@@ -33,6 +34,8 @@ from tvarr_backup.operations.imports import (
     undoable_until,
 )
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin
+from tvarr_backup.portable.bundles import join_files
+from tvarr_backup.portable.envelope import read_bundle
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.steps import ItemAction, ItemState
@@ -86,15 +89,19 @@ def _refuse_unread(request: HtmxRequest, problem: FileTooLarge) -> HttpResponse:
 
 @csrf_protect
 def _keep(request: HtmxRequest) -> HttpResponse:
-    sent = request.FILES.get("file")
-    file_name = str(sent.name) if sent else ""
+    """Store the sent files, or the text, as one import."""
+    sent = [(str(file.name), file.read()) for file in request.FILES.getlist("file")]
+    text, file_name = request.POST.get("text", ""), ""
     try:
-        if not sent and not request.POST.get("text", "").strip():
+        if not sent and not text.strip():
             raise PageIncomplete("No file was selected and no text was pasted. Select an export file.")
-        content = sent.read() if sent else request.POST["text"].encode()
+        for file_name, content in sent if len(sent) > 1 else ():  # noqa: B007  # the name of the one that is refused
+            read_bundle(BytesIO(content))
+        file_name = ", ".join(name for name, _ in sent)
+        content = join_files([content for _, content in sent]) if sent else text.encode()
         record = keep_import(content, file_name=file_name, user=request.user)
     except TvarrBackupError as problem:
-        return _form(request, problem, file_name=file_name, text=request.POST.get("text", ""))
+        return _form(request, problem, file_name=file_name, text=text)
     return HttpResponseRedirect(_address(record))
 
 
@@ -145,7 +152,7 @@ def _of_a_pending_import(
     def answer(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         try:
             if record.state == ImportState.PENDING:
-                return view(request, open_import(record))
+                return view(request, open_import(record, _shown_kind(request)))
         except TvarrBackupError as problem:
             messages.error(request, f"{problem} Your choices are kept.")
         return _redirect_to(request, record)
@@ -163,7 +170,7 @@ def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         messages.info(request, "Import discarded. Nothing was imported.")
         return HttpResponseRedirect(reverse("import"))
     try:
-        context = _context(request, open_import(record))
+        context = _context(request, open_import(record, _shown_kind(request)))
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=record.file_name)
     is_part = request.htmx.target == "preview-items"
@@ -202,7 +209,7 @@ def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     """Import, with the changes of the form, if the result is what the button showed."""
     opened = change_choices(opened, read_change(request.POST, opened.envelope))
     _show_problem(request, opened)
-    if not opened.newly_changed and not opened.problem:
+    if not any(opened.all_newly_changed.values()) and not opened.problem:
         try:
             actions.import_pending(_actor(request), opened, request.POST.get("promise", ""))
         except TvarrBackupError:
@@ -222,11 +229,16 @@ def _context(request: HtmxRequest, opened: OpenImport) -> dict[str, Any]:
     return {
         "preview": ImportPreview(opened, *_position(request)),
         "record": opened.record,
+        "bundle": opened.bundle,
         "envelope": opened.envelope,
         "plan": opened.plan,
         "problem": opened.problem,
         "expires_at": expires_at(opened.record),
     }
+
+
+def _shown_kind(request: HtmxRequest) -> str:
+    return (request.POST or request.GET).get("kind", "")
 
 
 def _position(request: HtmxRequest) -> tuple[str, int]:
@@ -244,8 +256,9 @@ def _show_problem(request: HtmxRequest, opened: OpenImport) -> None:
 
 def _redirect_to(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     """Redirect to the page of an import, with the rows that the user was viewing."""
-    show, page = _position(request)
+    (show, page), kind = _position(request), _shown_kind(request)
     query = QueryDict(mutable=True)
+    query.update({"kind": kind} if kind else {})
     query.update({"show": show} if show else {})
     query.update({"page": str(page)} if page > 1 else {})
     address = _address(record) + (f"?{query.urlencode()}" if query else "")
@@ -257,23 +270,30 @@ def _address(record: ImportRecord) -> str:
 
 
 def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
-    kind = kind_named(record.kind)
-    model = kind.model._meta
-    may_view = admin.site.has_permission(request) and request.user.has_perm(
-        f"{model.app_label}.view_{model.model_name}"
-    )
     result = json.loads(record.result) if record.result else {}
     done, undos = _undone if record.is_undo else _done, find_undos()
     context = {
         **result,
         "record": record,
-        "kind": kind,
-        "lines": [{**line, "done": done(line)} for line in result.get("lines", [])],
-        "change_url": f"admin:{model.app_label}_{model.model_name}_change" if may_view else "",
+        "kind": labels.kind_label(record),
+        "lines": [
+            {**line, "done": done(line), "url": _address_of_row(request, line.get("kind", record.kind), line["row_id"])}
+            for line in result.get("lines", [])
+        ],
         "undoable_until": undoable_until(record, undos),
         "undone_by": undos.get(record.pk),
     }
     return render(request, "web/import_undone.html" if record.is_undo else "web/import_result.html", context)
+
+
+def _address_of_row(request: HtmxRequest, kind: str, row_id: str | None) -> str:
+    """Return the page of a row in the admin, or "" if the user may not see it."""
+    model = kind_named(kind).model._meta
+    may_view = admin.site.has_permission(request) and request.user.has_perm(
+        f"{model.app_label}.view_{model.model_name}"
+    )
+    name = f"admin:{model.app_label}_{model.model_name}_change"
+    return reverse(name, args=[row_id]) if may_view and row_id else ""
 
 
 def _undone(line: dict[str, Any]) -> str:

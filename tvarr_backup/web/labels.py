@@ -25,6 +25,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.portable import kinds as portable_kinds
+from tvarr_backup.portable.envelope import BUNDLE
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.undo import KEPT_BECAUSE, KeptBecause, UndoAction
 from tvarr_backup.quoting import name_some
@@ -236,9 +237,16 @@ def import_title(record: ImportRecord) -> str:
     written = record.added + record.overwritten + record.copied + record.removed
     if not written:
         return "Nothing was changed"
-    names = kind_named(record.kind).model._meta
-    items = f"{written:,} {names.verbose_name if written == 1 else names.verbose_name_plural}"
+    if record.kind == BUNDLE:
+        items = format_count(written, "item")
+    else:
+        names = kind_named(record.kind).model._meta
+        items = f"{written:,} {names.verbose_name if written == 1 else names.verbose_name_plural}"
     return f"Undone: {items}" if record.is_undo else f"Imported {items}"
+
+
+def kind_label(record: ImportRecord) -> str:
+    return "items of several kinds" if record.kind == BUNDLE else kind_named(record.kind).label
 
 
 UNDO_ACTIONS = {

@@ -8,7 +8,8 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,11 +28,18 @@ from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
-from tvarr_backup.portable.apply import ImportResult
-from tvarr_backup.portable.envelope import Envelope, read_envelope
-from tvarr_backup.portable.kinds import KINDS, kind_named
-from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.report import plan_as_json, result_as_data, undo_as_data
+from tvarr_backup.portable.apply import BundleResult, ImportResult
+from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
+from tvarr_backup.portable.envelope import BUNDLE, Bundle, bundle_of, read_bundle, read_envelope
+from tvarr_backup.portable.export import Export
+from tvarr_backup.portable.kinds import KINDS, Slug, kind_named
+from tvarr_backup.portable.report import (
+    bundle_plan_as_data,
+    bundle_result_as_data,
+    plan_as_json,
+    result_as_data,
+    undo_as_data,
+)
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.portable.undo import KEPT_BECAUSE, UndoAction
@@ -77,9 +85,10 @@ class Command(TerminalCommand):
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         kinds = f"one of {', '.join(KINDS)}"
         export = add_action(actions, "export", "Write items as JSON.")
-        export.add_argument("kind", help=kinds)
+        export.add_argument("kind", nargs="?", help=f"{kinds}; not with --bundle")
         selection = export.add_mutually_exclusive_group(required=True)
         selection.add_argument("--all", action="store_true", help="all items except built-in ones")
+        selection.add_argument("--bundle", action="store_true", help="all items of all kinds in one file")
         selection.add_argument("--ids", metavar="A,B", help="the items with these ids")
         output = export.add_argument(
             "-o", "--output", metavar="FILE", default="-", help="the file to write; - is stdout"
@@ -87,7 +96,7 @@ class Command(TerminalCommand):
         complete_files(output)
         for name, text in (("plan", "Show what an import would do."), ("import", "Import everything or nothing.")):
             command = add_action(actions, name, text)
-            command.add_argument("kind", help=kinds)
+            command.add_argument("kind", help=f"{kinds}, or {BUNDLE} for a file with several kinds")
             complete_files(command.add_argument("file", help="the file to import; - is stdin"))
             _add_answers(command)
             command.add_argument("--json", action="store_true", help="print one JSON object")
@@ -131,9 +140,8 @@ class Command(TerminalCommand):
             raise CommandError(str(explain_failure(problem) or f"The database cannot be read: {problem}.")) from problem
 
     def _export(self, options: dict[str, Any]) -> None:
-        kind, output = kind_named(options["kind"]), options["output"]
-        ids = None if options["all"] else [part.strip() for part in options["ids"].split(",") if part.strip()]
-        with contextlib.closing(actions.export_items(COMMAND_LINE, kind, ids)) as blocks, _output(output) as file:
+        output = options["output"]
+        with contextlib.closing(_start_export(options)) as blocks, _output(output) as file:
             for warning in blocks.warnings:
                 self.message(f"warning: {warning}")
             for block in blocks:
@@ -142,7 +150,7 @@ class Command(TerminalCommand):
             self.message(f"Wrote {output}")
 
     def _plan(self, options: dict[str, Any]) -> None:
-        plan = plan_import(*_read(options))
+        plan = plan_bundle(*_read(options))
         self._show_plan(plan, options)
         if blocked := plan.count(ItemAction.BLOCKED):
             raise CommandError(
@@ -155,17 +163,30 @@ class Command(TerminalCommand):
 
     def _import(self, options: dict[str, Any]) -> None:
         name = "" if options["file"] == "-" else Path(options["file"]).name
-        envelope, answers = _read(options)
+        bundle, answers = _read(options)
         try:
-            result = actions.import_items(COMMAND_LINE, envelope, answers, options["fingerprint"], file_name=name)
+            if options["kind"] == BUNDLE:
+                done = actions.import_bundle(COMMAND_LINE, bundle, answers, options["fingerprint"], file_name=name)
+            else:
+                done = self._import_items(bundle, answers, options["fingerprint"], name)
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
+                self._show_plan(BundlePlan((stale.plan,)), options)
+            elif isinstance(stale.plan, BundlePlan):
                 self._show_plan(stale.plan, options)
             raise
         if options["json"]:
-            self.print_json(result_as_data(result))
+            self.print_json(bundle_result_as_data(done) if options["kind"] == BUNDLE else result_as_data(done.only))
         else:
-            self._show_result(result, options)
+            self._show_result(done, options)
+
+    def _import_items(
+        self, bundle: Bundle, answers: Mapping[Slug, Answers], fingerprint: str | None, name: str
+    ) -> BundleResult:
+        (part,) = bundle.parts
+        envelope = replace(part, warnings=bundle.warnings)
+        only = actions.import_items(COMMAND_LINE, envelope, answers[part.kind.slug], fingerprint, file_name=name)
+        return BundleResult((only,), only.notes, only.restart_required, only.log, only.record_id)
 
     def _undo(self, options: dict[str, Any]) -> None:
         record, made = actions.find_undoable(COMMAND_LINE, options["id"].upper()), ""
@@ -192,13 +213,26 @@ class Command(TerminalCommand):
         if made:
             self.message(f"To take this back: `{program.NAME} portable undo {made}`")
 
-    def _show_plan(self, plan: Plan, options: dict[str, Any]) -> None:
+    def _show_plan(self, plan: BundlePlan, options: dict[str, Any]) -> None:
+        is_bundle = options["kind"] == BUNDLE
         if options["json"]:
-            self.print_json_text(plan_as_json(plan))
+            if is_bundle:
+                self.print_json(bundle_plan_as_data(plan))
+            else:
+                self.print_json_text(plan_as_json(replace(plan.plans[0], warnings=plan.warnings)))
             return
         for warning in plan.warnings:
             self.message(f"warning: {warning}")
-        listed = _Listed(everything=options["verbose"])
+        for part in plan.plans:
+            if is_bundle and part.steps:
+                self.line(f"{part.kind.label}:")
+            self._show_steps(part, everything=options["verbose"])
+        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
+        self.line(f"{format_count(len(plan.steps), 'item')}: {counts or 'nothing to do'}")
+        self.line(f"fingerprint {plan.fingerprint}")
+
+    def _show_steps(self, plan: Plan, *, everything: bool) -> None:
+        listed = _Listed(everything=everything)
         for step in plan.steps:
             if not listed.add(_PLANNED[step.action]):
                 continue
@@ -216,32 +250,35 @@ class Command(TerminalCommand):
                 self.line(f"    warning: {finding.field}: {finding.message}")
         for line in listed.omissions():
             self.line(line)
-        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
-        self.line(f"{format_count(len(plan.steps), 'item')}: {counts or 'nothing to do'}")
-        self.line(f"fingerprint {plan.fingerprint}")
 
-    def _show_result(self, result: ImportResult, options: dict[str, Any]) -> None:
-        for note in result.notes:
+    def _show_result(self, done: BundleResult, options: dict[str, Any]) -> None:
+        for note in done.notes:
             self.message(note)
-        listed = _Listed(everything=options["verbose"])
+        for result in done.results:
+            if options["kind"] == BUNDLE and result.lines:
+                self.line(f"{result.kind.label}:")
+            self._show_lines(result, everything=options["verbose"])
+        self.line(
+            f"{format_count(sum(len(result.lines) for result in done.results), 'item')}: "
+            f"{done.count(ItemAction.CREATE)} created, {done.count(ItemAction.RENAME)} renamed, "
+            f"{done.count(ItemAction.OVERWRITE)} overwritten, {done.unchanged} unchanged, {done.skipped} skipped"
+        )
+        if done.record_id and done.log.changes:
+            self.message(f"To undo this import: `{program.NAME} portable undo {done.record_id}`")
+
+    def _show_lines(self, result: ImportResult, *, everything: bool) -> None:
+        listed = _Listed(everything=everything)
         for line in result.lines:
             is_unchanged = line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP
-            done = "unchanged" if is_unchanged else _DONE[line.action]
-            if not listed.add(done):
+            outcome = "unchanged" if is_unchanged else _DONE[line.action]
+            if not listed.add(outcome):
                 continue
             target = f" -> {line.final_name}" if line.final_name != line.original_name else ""
-            self.line(f"{done}: {line.original_name}{target}")
+            self.line(f"{outcome}: {line.original_name}{target}")
             for finding in line.warnings:
                 self.message(f"warning: {line.original_name}: {finding.field}: {finding.message}")
         for omission in listed.omissions():
             self.line(omission)
-        self.line(
-            f"{format_count(len(result.lines), 'item')}: {result.count(ItemAction.CREATE)} created, "
-            f"{result.count(ItemAction.RENAME)} renamed, {result.count(ItemAction.OVERWRITE)} overwritten, "
-            f"{result.unchanged} unchanged, {result.skipped} skipped"
-        )
-        if result.record_id and result.log.changes:
-            self.message(f"To undo this import: `{program.NAME} portable undo {result.record_id}`")
 
 
 class _Listed:
@@ -271,7 +308,7 @@ def _add_answers(command: ArgumentParser) -> None:
         metavar="NAME=ANSWER",
         action="append",
         default=[],
-        help="for the items of a name, epg:NAME of one source type, or #3, the third item",
+        help="for the items of a name, epg:NAME of one source type, or #3, the third item; in a bundle, KIND/NAME for one kind",
     )
     command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
     command.add_argument(
@@ -279,16 +316,32 @@ def _add_answers(command: ArgumentParser) -> None:
     )
 
 
-def _read(options: dict[str, Any]) -> tuple[Envelope, Answers]:
+def _start_export(options: dict[str, Any]) -> Export:
+    if options["bundle"]:
+        if options["kind"]:
+            raise CommandError("A bundle has all kinds. Leave out the kind, or use --all.")
+        return actions.export_bundle(COMMAND_LINE, dict.fromkeys(KINDS.values()))
+    if not options["kind"]:
+        raise CommandError(f"Expected a kind ({', '.join(KINDS)}), or --bundle.")
     kind = kind_named(options["kind"])
-    answers = read_answers(
-        _pairs("--resolve", options["resolve"], str.rpartition),  # a name may contain "="
-        options["bulk"],
-        _pairs("--new-name", options["new_name"], str.partition),  # an item whose name contains "=" can be given as #3
-        _pairs("--map", options["map"], str.partition),
-    )
+    ids = None if options["all"] else [part.strip() for part in options["ids"].split(",") if part.strip()]
+    return actions.export_items(COMMAND_LINE, kind, ids)
+
+
+def _read(options: dict[str, Any]) -> tuple[Bundle, dict[Slug, Answers]]:
+    """Return the file, and the answers to each kind. Those that name a kind (`filters/NAME`) are only for that kind."""
+    kind = None if options["kind"] == BUNDLE else kind_named(options["kind"])
+    resolutions = _pairs("--resolve", options["resolve"], str.rpartition)  # a name may contain "="
+    new_names = _pairs(
+        "--new-name", options["new_name"], str.partition
+    )  # an item whose name contains "=" can be given as #3
+    references = _pairs("--map", options["map"], str.partition)
+    answers = read_answers(resolutions, options["bulk"], new_names, references)
     with open_input(options["file"]) as file:
-        return read_envelope(file, kind), answers
+        bundle = read_bundle(file) if kind is None else bundle_of(read_envelope(file, kind))
+    if kind is not None:
+        return bundle, {kind.slug: answers}
+    return bundle, split_answers(bundle, answers)
 
 
 def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple[str, str, str]]) -> dict[str, str]:
