@@ -13,7 +13,7 @@ IN_MEMORY := $(shell [ "$$(df -m --output=avail /dev/shm 2>/dev/null | tail -n 1
 PYTEST := $(IN_MEMORY) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage test-long fault-tools servers chromium screenshots lint format bench demo-data openapi wheel image-rehearsal lock
+.PHONY: help setup run test coverage test-long fault-tools servers chromium screenshots lint format bench demo-data openapi schemas wheel image-rehearsal lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ screenshots: setup chromium  ## Take screenshots of all pages into screenshots/,
 
 openapi: setup  ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+schemas: setup  ## Write docs/schemas from the code
+	$(BIN)/python manage.py shell --no-imports -c "from tvarr_backup.portable.json_schemas import write; write()"
 
 wheel: setup  ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation

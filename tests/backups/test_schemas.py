@@ -15,7 +15,7 @@ from tests.backups.schemas import CODE, PLAIN, code_in, mutated
 from tvarr_backup.backups.adopt import adopt_backup, require_acceptable
 from tvarr_backup.backups.examine import examine
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.errors import CodeNotAccepted, TvarrBackupError, UploadRefused
+from tvarr_backup.errors import BackupPresent, CodeNotAccepted, TvarrBackupError, UploadRefused
 
 SCHEMAS = 300
 ALL_THE_WAY = 10
@@ -55,6 +55,8 @@ def judge_all_the_way(folder: Path, numbers: range) -> None:
         expected = verdict(path) == "accepted"
         try:
             adopt_backup(path, folder / "backups", required(), accept_broken_references=True)
+        except BackupPresent:  # the change of an earlier number had the same result
+            assert expected, f"schema {number}"
         except TvarrBackupError:
             assert not expected, f"schema {number}"
         else:
