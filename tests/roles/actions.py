@@ -296,6 +296,7 @@ CASES = [
         DONE,
         {
             PAGE: Ask("POST /export/download/", {"as": "bundle", "all": ["filters", "encoding-profiles"]}),
+            API: Ask("POST /api/v1/bundle/export", {"filters": None}),
             COMMAND: Ask("", arguments=("portable", "export", "--bundle", "-o", "/dev/null")),
         },
     ),
@@ -304,7 +305,10 @@ CASES = [
         "nothing in the way",
         OPERATOR,
         DONE,
-        {COMMAND: Ask("", arguments=("portable", "import", "bundle", "{export}"))},
+        {
+            API: Ask("POST /api/v1/bundle/import", {"export": document(FILTERS, filter_item())}),
+            COMMAND: Ask("", arguments=("portable", "import", "bundle", "{export}")),
+        },
     ),
     Case("export_selection", "nothing is selected", VIEWER, "selection_empty", {PAGE: Ask("POST /export/download/")}),
     Case(

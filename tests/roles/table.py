@@ -189,6 +189,8 @@ CALLS: dict[str, Row] = {
         )
         for kind, (first, permission) in CANCEL.items()
     },
+    f"POST {_V1}/bundle/export": row(VIEWER, EXPORT, does="export", body={"filters": None}),
+    f"POST {_V1}/bundle/import": row(OPERATOR, IMPORT, answer=400, does="import", body={}),
     f"GET {_V1}/imports": row(OPERATOR, IMPORT),
     f"GET {_V1}/imports/<str:import_id>": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
     f"GET {_V1}/imports/<str:import_id> own": row(OPERATOR, IMPORT),

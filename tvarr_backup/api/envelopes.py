@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -18,10 +18,19 @@ from tvarr_backup.api.strict import OPTIONAL, Flag, Integer, StrictSerializer, T
 from tvarr_backup.errors import FileTooLarge, NotJson
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
-from tvarr_backup.portable.envelope import FORMAT_VERSION, MAX_ITEMS, Envelope, read_envelope, read_wrapped_envelope
+from tvarr_backup.portable.envelope import (
+    FORMAT_VERSION,
+    MAX_ITEMS,
+    Bundle,
+    Envelope,
+    read_bundle,
+    read_envelope,
+    read_wrapped_bundle,
+    read_wrapped_envelope,
+)
 from tvarr_backup.portable.export import MAX_IDS
 from tvarr_backup.portable.json_events import value_of
-from tvarr_backup.portable.kinds import JsonType, Kind, Member
+from tvarr_backup.portable.kinds import KINDS, JsonType, Kind, Member
 from tvarr_backup.portable.steps import ItemAction, ItemState
 
 # `config.settings` refers to these, so that each enum has one name in the OpenAPI document.
@@ -167,7 +176,19 @@ class ImportFormSerializer(serializers.Serializer[Any]):
 
 @dataclass(frozen=True)
 class ImportRequest:
+    """A file of one kind, answers to its preview, and the fingerprint of that."""
+
     envelope: Envelope
+    answers: Answers
+    fingerprint: str | None
+    file_name: str = ""
+
+
+@dataclass(frozen=True)
+class BundleRequest:
+    """A file of several kinds, answers to its preview, and the fingerprint of that."""
+
+    bundle: Bundle
     answers: Answers
     fingerprint: str | None
     file_name: str = ""
@@ -185,9 +206,21 @@ def is_form(request: Request) -> bool:
 def read_import(request: Request, kind: Kind) -> ImportRequest:
     """Read a JSON body or a form. Raises `FileRefused`, `AnswerInvalid` or `ValidationError`."""
     if is_form(request):
-        return _read_form(request, kind)
-    envelope, others = read_wrapped_envelope(io.BytesIO(_body(request)), kind, member="export", other_members=_ANSWERS)
-    return _build_request(envelope, others)
+        file, given = _read_form(request)
+        return ImportRequest(read_envelope(file, kind), *_read_answers(given), file_name=str(file.name))
+    body = io.BytesIO(_body(request))
+    envelope, others = read_wrapped_envelope(body, kind, member="export", other_members=_ANSWERS)
+    return ImportRequest(envelope, *_read_answers(others))
+
+
+def read_bundle_import(request: Request) -> BundleRequest:
+    """Do what `read_import` does, for a file of several kinds."""
+    if is_form(request):
+        file, given = _read_form(request)
+        return BundleRequest(read_bundle(file), *_read_answers(given), file_name=str(file.name))
+    body = io.BytesIO(_body(request))
+    bundle, others = read_wrapped_bundle(body, member="export", other_members=_ANSWERS)
+    return BundleRequest(bundle, *_read_answers(others))
 
 
 def _body(request: Request) -> bytes:
@@ -197,7 +230,8 @@ def _body(request: Request) -> bytes:
     return body
 
 
-def _read_form(request: Request, kind: Kind) -> ImportRequest:
+def _read_form(request: Request) -> tuple[Any, dict[str, Any]]:
+    """Return the file of a form, and its other fields."""
     files = request.FILES
     for name, sent in [*request.POST.lists(), *files.lists()]:
         if len(sent) > 1:
@@ -211,8 +245,7 @@ def _read_form(request: Request, kind: Kind) -> ImportRequest:
         raise field_error("file", "Expected the export as a file.", "required")
     for name in set(files) - {"file"}:
         raise field_error(name[:80], 'Expected one file, in the field "file".', "unknown_member")
-    parsed = _build_request(read_envelope(files["file"], kind), values)
-    return replace(parsed, file_name=str(files["file"].name))
+    return files["file"], values
 
 
 def _form_value(name: str, text: str) -> Any:
@@ -224,7 +257,8 @@ def _form_value(name: str, text: str) -> Any:
         raise field_error(name, str(problem), "not_json") from problem
 
 
-def _build_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportRequest:
+def _read_answers(given: Mapping[str, Any]) -> tuple[Answers, str | None]:
+    """Return the answers and the fingerprint. Raises `AnswerInvalid` or `ValidationError`."""
     serializer = AnswersSerializer(data=given)
     serializer.is_valid(raise_exception=True)
     values = serializer.validated_data
@@ -234,7 +268,7 @@ def _build_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportReques
         values.get("new_names"),
         values.get("references"),
     )
-    return ImportRequest(envelope, answers, values.get("fingerprint"))
+    return answers, values.get("fingerprint")
 
 
 _SOURCE_TYPE = "`stream` or `epg`; null for kinds without a source type."
@@ -359,6 +393,80 @@ class ResultSerializer(serializers.Serializer[Any]):
     import_id = serializers.CharField(
         allow_null=True, required=False, help_text="The import, which can be undone. Absent on tvarr's own path."
     )
+
+
+class BundlePlanSerializer(serializers.Serializer[Any]):
+    """The preview of an import of several kinds."""
+
+    kind = serializers.CharField()
+    total_items = serializers.IntegerField()
+    parts = PlanSerializer(many=True, help_text="The plan of each kind, in the order of the import.")
+    warnings = serializers.ListField(child=serializers.CharField(), help_text="Warnings about the whole file.")
+    counts = CountsSerializer()
+    can_import = serializers.BooleanField()
+    fingerprint = serializers.CharField(help_text="Covers all kinds.")
+
+
+class PartResultSerializer(serializers.Serializer[Any]):
+    """The result for one kind."""
+
+    total_items = serializers.IntegerField()
+    imported = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    overwritten = serializers.IntegerField()
+    renamed = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # a field of that name; the property is of the base
+    imported_items = ImportedSerializer(many=True)
+    kind = serializers.CharField()
+    unchanged = serializers.IntegerField()
+    items = ImportedItemSerializer(many=True)
+
+
+class BundleResultSerializer(serializers.Serializer[Any]):
+    """The result of an import of several kinds."""
+
+    kind = serializers.CharField()
+    total_items = serializers.IntegerField()
+    parts = PartResultSerializer(many=True)
+    notes = serializers.ListField(child=serializers.CharField())
+    restart_required = serializers.BooleanField(help_text=RESTART_REQUIRED)
+    import_id = serializers.CharField(allow_null=True, help_text="The import, which can be undone.")
+
+
+class StaleBundlePlanSerializer(ProblemSerializer):
+    """An error with the new plan."""
+
+    plan = BundlePlanSerializer()
+
+
+class BundleFileSerializer(serializers.Serializer[Any]):
+    """A bundle. `/docs/schemas/bundle.json` describes its items."""
+
+    metadata = MetadataSerializer()
+    sections = serializers.DictField(child=serializers.ListField(child=serializers.DictField()))
+
+
+class BundleImportSerializer(AnswersSerializer):
+    """A bundle, or a file of one kind, and answers to its preview. A key such as `filters/#1` is for one kind."""
+
+    export = BundleFileSerializer(help_text="The file.")
+
+
+_SELECTIONS = {
+    str(kind.slug): TextList(
+        required=False,
+        allow_null=True,
+        max_length=MAX_IDS,
+        help_text=f"Ids of {kind.label}, or `null` for all except built-in ones. Absent for none.",
+    )
+    for kind in KINDS.values()
+}
+_WITH_PROFILES = Flag(default=True, help_text="Add the encoding profiles to which the selected rules refer.")
+BundleSelectionSerializer: type[StrictSerializer] = type(
+    "BundleSelectionSerializer",
+    (StrictSerializer,),
+    {**_SELECTIONS, "with_profiles": _WITH_PROFILES, "__doc__": "The items to export, by kind."},
+)
 
 
 class StalePlanSerializer(ProblemSerializer):

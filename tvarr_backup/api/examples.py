@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from tvarr_backup.portable.apply import ImportResult, ResultLine
-from tvarr_backup.portable.envelope import FORMAT_VERSION, read_envelope
+from tvarr_backup.portable.apply import BundleResult, ImportResult, ResultLine
+from tvarr_backup.portable.envelope import BUNDLE, BUNDLE_VERSION, FORMAT_VERSION, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
-from tvarr_backup.portable.kinds import Kind, Slug
+from tvarr_backup.portable.kinds import KINDS, Kind, Slug
 from tvarr_backup.portable.references import Resolved
-from tvarr_backup.portable.report import plan_as_data, result_as_data
+from tvarr_backup.portable.report import bundle_result_as_data, plan_as_data, result_as_data
 from tvarr_backup.portable.steps import Difference, Draft, ItemAction, ItemState, Plan, PlannedItem
 
 EXAMPLE_ID = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
@@ -97,6 +97,27 @@ def file_example(kind: Kind) -> dict[str, Any]:
     return {"metadata": metadata, "items": [item_example(kind)]}
 
 
+def bundle_example() -> dict[str, Any]:
+    kinds = (KINDS[Slug.ENCODING_PROFILES], KINDS[Slug.FILTERS])
+    metadata = file_example(kinds[0])["metadata"] | {"version": BUNDLE_VERSION, "export_type": BUNDLE, "item_count": 2}
+    return {"metadata": metadata, "sections": {kind.slug.value: [item_example(kind)] for kind in kinds}}
+
+
+def bundle_import_example() -> dict[str, Any]:
+    return {"export": bundle_example(), "resolutions": {"filters/#1": "rename"}, "bulk_resolution": "skip"}
+
+
+def bundle_plan_example() -> dict[str, Any]:
+    part = plan_example(KINDS[Slug.FILTERS])
+    shared = {name: part[name] for name in ("total_items", "counts", "can_import", "fingerprint")}
+    return {"kind": BUNDLE, "parts": [part], "warnings": [], **shared}
+
+
+def bundle_result_example() -> dict[str, Any]:
+    kind = KINDS[Slug.FILTERS]
+    return bundle_result_as_data(BundleResult((_result(kind),), (), record_id=EXAMPLE_ID))
+
+
 def import_example(kind: Kind) -> dict[str, Any]:
     return {
         "export": file_example(kind),
@@ -125,7 +146,11 @@ def plan_example(kind: Kind) -> dict[str, Any]:
 
 
 def result_example(kind: Kind, *, like_tvarr: bool = False) -> dict[str, Any]:
+    return result_as_data(replace(_result(kind), record_id=EXAMPLE_ID), like_tvarr=like_tvarr)
+
+
+def _result(kind: Kind) -> ImportResult:
     item = item_example(kind)
     name, source_type = item["name"], item.get("source_type", "")
     line = ResultLine(1, name, source_type, f"{name} (1)", ItemAction.RENAME, ItemState.DIFFERENT, EXAMPLE_ID, ())
-    return result_as_data(ImportResult(kind, (line,), (), record_id=EXAMPLE_ID), like_tvarr=like_tvarr)
+    return ImportResult(kind, (line,), ())

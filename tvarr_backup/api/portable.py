@@ -30,13 +30,20 @@ from tvarr_backup.api.views import StrictView
 from tvarr_backup.errors import ImportBlocked, MemberInvalid, PlanStale
 from tvarr_backup.operations import actions
 from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
 from tvarr_backup.portable.export import Export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.report import plan_as_data, plan_as_json, result_as_data
+from tvarr_backup.portable.report import (
+    bundle_plan_as_data,
+    bundle_result_as_data,
+    plan_as_data,
+    plan_as_json,
+    result_as_data,
+)
 from tvarr_backup.portable.steps import Plan
 from tvarr_backup.texts import escape_for_json
-from tvarr_backup.transfer.exports import export_response
+from tvarr_backup.transfer.exports import bundle_response, export_response
 from tvarr_backup.transfer.in_memory import KeepInMemory
 
 _MAX_ERRORS = 1_000
@@ -79,7 +86,10 @@ class TvarrExportView(StrictView):
 
 
 def _build_download(kind: Kind, export: Export) -> StreamingHttpResponse:
-    response = export_response(kind, export)
+    return _with_warnings(export_response(kind, export), export)
+
+
+def _with_warnings(response: StreamingHttpResponse, export: Export) -> StreamingHttpResponse:
     if export.warnings:
         response["Export-Warnings"] = json.dumps(export.warnings)  # ASCII, as in all headers
     return response
@@ -91,7 +101,6 @@ def _build_download(kind: Kind, export: Export) -> StreamingHttpResponse:
 class ImportBodyView(StrictView):
     """A call with an export in its body, of at most 32 MiB."""
 
-    kind: ClassVar[Kind]
     place = "/export"
     """JSON pointer to the export in the body."""
     parser_classes: Sequence[type[BaseParser]] = (RawJSON,)
@@ -132,8 +141,21 @@ def _build_details(error: Exception, place: str) -> dict[str, Any]:
             for problem in step.problems
         ]
         return {"errors": found[:_MAX_ERRORS]}
+    if isinstance(error, ImportBlocked) and isinstance(error.plan, BundlePlan):
+        found = [
+            {
+                "pointer": f"{place}/sections/{kind.slug}/{step.position - 1}/{problem.field}",
+                "code": problem.code,
+                "detail": problem.message,
+            }
+            for kind, step in error.plan.blocked
+            for problem in step.problems
+        ]
+        return {"errors": found[:_MAX_ERRORS]}
     if isinstance(error, PlanStale) and isinstance(error.plan, Plan):
         return {"plan": plan_as_data(error.plan)}
+    if isinstance(error, PlanStale) and isinstance(error.plan, BundlePlan):
+        return {"plan": bundle_plan_as_data(error.plan)}
     return {}
 
 
@@ -155,6 +177,7 @@ def _iterate_blocks(plan: Plan) -> Iterator[bytes]:
 class ImportView(ImportBodyView):
     """Import a file, or preview the import with `?preview=true`."""
 
+    kind: ClassVar[Kind]
     parser_classes: Sequence[type[BaseParser]] = (RawJSON, MultiPartParser)
     parameters = {"post": {"preview"}}
     like_tvarr = False
@@ -182,10 +205,85 @@ class TvarrImportView(ImportView):
 class TvarrPreviewView(ImportBodyView):
     """Preview an import. The body is the file."""
 
+    kind: ClassVar[Kind]
     place = ""
 
     def post(self, request: Request) -> HttpResponseBase:
         return _stream_plan(plan_import(envelopes.read_file(request, self.kind), Answers(like_tvarr=True)))
+
+
+class BundleImportView(ImportBodyView):
+    """Import a file with several kinds, or preview the import with `?preview=true`."""
+
+    parser_classes: Sequence[type[BaseParser]] = (RawJSON, MultiPartParser)
+    parameters = {"post": {"preview"}}
+
+    @extend_schema(
+        operation_id="bundle_import",
+        summary="Import a bundle, or preview the import",
+        description="Items of several kinds, all of them or none. An answer to `filters/#1` or `filters/NAME` is for one kind, any "
+        "other for each kind that has such an item.",
+        tags=["bundle"],
+        request={
+            "application/json": envelopes.BundleImportSerializer,
+            "multipart/form-data": envelopes.ImportFormSerializer,
+        },
+        parameters=[OpenApiParameter("preview", bool, description="`true` to store nothing.")],
+        responses={
+            200: OpenApiResponse(
+                PolymorphicProxySerializer(
+                    component_name="BundlePlanOrResult",
+                    serializers=[envelopes.BundlePlanSerializer, envelopes.BundleResultSerializer],
+                    resource_type_field_name=None,
+                ),
+                description="The plan of a preview, or the result of an import.",
+                examples=[
+                    response_example("A preview", examples.bundle_plan_example()),
+                    response_example("An import", examples.bundle_result_example()),
+                ],
+            ),
+            **problems(400, 409, 413, 415, 422, conflict=envelopes.StaleBundlePlanSerializer),
+        },
+        examples=[request_example("A bundle and answers", examples.bundle_import_example())],
+    )
+    def post(self, request: Request) -> Response:
+        parsed = envelopes.read_bundle_import(request)
+        answers = split_answers(parsed.bundle, parsed.answers)
+        if flag_parameter(request, "preview"):
+            return Response(bundle_plan_as_data(plan_bundle(parsed.bundle, answers)))
+        done = actions.import_bundle(self.actor, parsed.bundle, answers, parsed.fingerprint, file_name=parsed.file_name)
+        return Response(bundle_result_as_data(done))
+
+
+class BundleExportView(StrictView):
+    """Export several kinds in one file."""
+
+    required_permissions = {"post": CHECKED_BY_ACTION}
+
+    @extend_schema(
+        operation_id="bundle_export",
+        summary="Export items of several kinds in one file",
+        tags=["bundle"],
+        request=envelopes.BundleSelectionSerializer,
+        parameters=[
+            header("Content-Disposition", "`attachment` and a file name.", 200),
+            header("Export-Warnings", "A JSON list of messages about items that were left out.", 200),
+        ],
+        responses={
+            200: OpenApiResponse(
+                envelopes.BundleFileSerializer,
+                description="The bundle.",
+                examples=[response_example("A bundle", examples.bundle_example())],
+            ),
+            **problems(400, 404, 409, 413, 415),
+        },
+        examples=[request_example("All filters and profiles", {"filters": None, "encoding_profiles": None})],
+    )
+    def post(self, request: Request) -> StreamingHttpResponse:
+        sent = self.read(envelopes.BundleSelectionSerializer, request.data)
+        selection = {kind: sent[str(kind.slug)] for kind in KINDS.values() if str(kind.slug) in sent}
+        export = actions.export_bundle(self.actor, selection, with_profiles=sent["with_profiles"])
+        return _with_warnings(bundle_response(export), export)
 
 
 # --- Addresses and their descriptions --------------------------------------------------------------------------------
@@ -310,4 +408,8 @@ def _plan_or_result(kind: Kind) -> OpenApiResponse:
     return OpenApiResponse(either, description="The plan of a preview, or the result of an import.", examples=answers)
 
 
-urlpatterns: list[URLPattern] = [pattern for kind in KINDS.values() for pattern in _patterns(kind)]
+urlpatterns: list[URLPattern] = [
+    path("bundle/export", BundleExportView.as_view()),
+    path("bundle/import", BundleImportView.as_view()),
+    *(pattern for kind in KINDS.values() for pattern in _patterns(kind)),
+]

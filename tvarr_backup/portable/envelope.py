@@ -130,6 +130,10 @@ def read_bundle(source: BinaryIO) -> Bundle:
     events = read_events(source)
     parts = _read_parts(next(events), events, with_sections=True)
     deque(events, maxlen=0)  # reading to the end finds errors after the object
+    return _bundle_of_parts(parts)
+
+
+def _bundle_of_parts(parts: _Parts) -> Bundle:
     metadata = _require_metadata(parts)
     if metadata["export_type"] == BUNDLE:
         return _build_bundle(parts, metadata)
@@ -196,6 +200,21 @@ def read_wrapped_envelope(
 
     Also return its other members. Only those in `other_members` have values, which are scalars or flat objects.
     """
+    parts, others = _read_wrapped(source, member, other_members, with_sections=False)
+    return _build_envelope(parts, kind), others
+
+
+def read_wrapped_bundle(
+    source: BinaryIO, *, member: str, other_members: Collection[str]
+) -> tuple[Bundle, dict[str, Any]]:
+    """Do what `read_wrapped_envelope` does, for an export of several kinds or of one."""
+    parts, others = _read_wrapped(source, member, other_members, with_sections=True)
+    return _bundle_of_parts(parts), others
+
+
+def _read_wrapped(
+    source: BinaryIO, member: str, other_members: Collection[str], *, with_sections: bool
+) -> tuple[_Parts, dict[str, Any]]:
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
     if first.name != "start_map":
@@ -208,7 +227,7 @@ def read_wrapped_envelope(
             break
         value = next(events)
         if event.value == member:
-            parts = _read_parts(value, events)
+            parts = _read_parts(value, events, with_sections=with_sections)
         elif event.value in other_members and value.name == "start_map":
             others[event.value] = _read_object(value, events, known=None)
         else:
@@ -218,7 +237,7 @@ def read_wrapped_envelope(
     if parts is None:
         hint = " This looks like the export itself. Send it as that member." if "metadata" in others else ""
         raise NotAnExport('The member "{member}" with the export is missing.{hint}', member=member, hint=hint)
-    return _build_envelope(parts, kind), others
+    return parts, others
 
 
 def _build_envelope(parts: _Parts, wanted: Kind | None) -> Envelope:
