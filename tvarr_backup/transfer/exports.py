@@ -16,16 +16,21 @@ from tvarr_backup.portable.kinds import Kind
 
 def export_response(kind: Kind, export: Export) -> StreamingHttpResponse:
     """Return a response that sends an export as a file while it is read from the database."""
-    name = export_file_name(kind, timezone.now())
-    headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingHttpResponse(export, headers=headers)
+    return _send(export, export_file_name(kind, timezone.now()))
 
 
 def bundle_response(export: Export) -> StreamingHttpResponse:
     """Return a response that sends an export of several kinds as one file."""
-    name = f"tvarr-export-{timezone.now().astimezone(UTC):%Y-%m-%dT%H-%M-%S}.json"
+    return _send(export, f"{_name_now()}.json")
+
+
+def _send(export: Export, name: str) -> StreamingHttpResponse:
     headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingHttpResponse(export, headers=headers)
+
+
+def _name_now() -> str:
+    return f"tvarr-export-{timezone.now().astimezone(UTC):%Y-%m-%dT%H-%M-%S}"
 
 
 def archive_response(exports: Iterable[tuple[Kind, Export]]) -> FileResponse:
@@ -37,5 +42,4 @@ def archive_response(exports: Iterable[tuple[Kind, Export]]) -> FileResponse:
             with packed.open(export_file_name(kind, now), "w") as file:
                 file.writelines(export)
     archive.seek(0)
-    name = f"tvarr-export-{now.astimezone(UTC):%Y-%m-%dT%H-%M-%S}.zip"
-    return FileResponse(archive, as_attachment=True, filename=name)
+    return FileResponse(archive, as_attachment=True, filename=f"{_name_now()}.zip")

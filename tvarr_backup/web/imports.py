@@ -35,7 +35,7 @@ from tvarr_backup.operations.imports import (
 )
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin
 from tvarr_backup.portable.bundles import join_files
-from tvarr_backup.portable.envelope import read_bundle
+from tvarr_backup.portable.envelope import BUNDLE, read_bundle
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.steps import ItemAction, ItemState
@@ -277,7 +277,12 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         "record": record,
         "kind": labels.kind_label(record),
         "lines": [
-            {**line, "done": done(line), "url": _address_of_row(request, line.get("kind", record.kind), line["row_id"])}
+            {
+                **line,
+                "done": done(line),
+                "url": _address_of_row(request, line.get("kind", record.kind), line["row_id"]),
+                "one": kind_named(line["kind"]).model._meta.verbose_name if record.kind == BUNDLE else "",
+            }
             for line in result.get("lines", [])
         ],
         "undoable_until": undoable_until(record, undos),

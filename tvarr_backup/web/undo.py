@@ -15,6 +15,7 @@ from tvarr_backup.errors import ImportNotFound, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, Origin
+from tvarr_backup.portable.envelope import BUNDLE
 from tvarr_backup.portable.undo import KEPT_BECAUSE, UndoPlan
 from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest
@@ -56,6 +57,7 @@ def _context(record: ImportRecord, plan: UndoPlan) -> dict[str, Any]:
             {
                 "id": step.change.row_id,
                 "name": step.change.name,
+                "kind": step.change.kind.model._meta.verbose_name if record.kind == BUNDLE else "",
                 "reason": KEPT_BECAUSE[step.reason] if step.reason else "",
                 "may_be_included": step.may_be_included,
             }
