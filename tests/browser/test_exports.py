@@ -54,12 +54,18 @@ def test_single_items_are_found_chosen_and_downloaded(person: Person) -> None:
 def test_the_preview_follows_the_choice(person: Person) -> None:
     page = person.open("/export/")
     preview, profiles = page.locator("#file-encoding-profiles"), part(page, "encoding-profiles")
+    page.get_by_label("A file for each kind").check()
     page.get_by_role("button", name="Preview").click()
     expect(preview).to_have_value(re.compile('"item_count": 500'))
     person.look()
     profiles.get_by_text("Select individually").click()
     profiles.locator(".export-rows input").first.uncheck()
     expect(preview).to_have_value(re.compile('"item_count": 499'))
+    expect(page.locator("#export-summary")).to_contain_text("In a ZIP archive with 4 files.")
+    page.get_by_label("One file with all selected items").check()
+    expect(page.locator("#file-all")).to_have_value(re.compile('"item_count": 1999'))
+    expect(page.locator("#export-summary")).to_contain_text("In one file.")
+    person.look()
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
@@ -69,7 +75,7 @@ def test_a_file_can_be_copied_from_the_preview(person: Person) -> None:
     page.get_by_role("button", name="Preview").click()
     page.get_by_role("button", name="Copy").first.click()
     expect(page.get_by_text("Copied")).to_be_visible()
-    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["metadata"]["item_count"] == 500
+    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["metadata"]["item_count"] == 2000
 
 
 def test_without_scripts_items_are_chosen_and_downloaded(plain_person: Person) -> None:

@@ -525,7 +525,7 @@ def reach(page: Page, wanted: str) -> None:
 def test_without_scripts_from_start_to_end(plain_person: Person, mixed: Path) -> None:
     page = plain_person.open("/import/")
     page.set_input_files("#id_file", mixed)
-    plain_person.press("Preview file")
+    plain_person.press("Preview files")
     choose(page, "Differs", "rename")
     page.get_by_label("New name for Differs", exact=True).fill("By hand")
     choose(page, "Broken", "skip")
@@ -543,7 +543,7 @@ def test_without_scripts_from_start_to_end(plain_person: Person, mixed: Path) ->
 def test_without_scripts_a_session_that_ends_costs_no_choice_that_was_sent(plain_person: Person, mixed: Path) -> None:
     page = plain_person.open("/import/")
     page.set_input_files("#id_file", mixed)
-    plain_person.press("Preview file")
+    plain_person.press("Preview files")
     choose(page, "Differs", "overwrite")
     choose(page, "Broken", "skip")
     plain_person.press("Update totals")
@@ -559,7 +559,7 @@ def test_without_scripts_tiles_and_pages_keep_what_was_chosen(plain_person: Pers
     page = plain_person.open("/import/")
     items = [filter_item(f"Harbour {number}") for number in range(60)]
     page.set_input_files("#id_file", written(tmp_path, document(FILTERS, *items)))
-    plain_person.press("Preview file")
+    plain_person.press("Preview files")
     choose(page, "Harbour 7", "skip")
     plain_person.press("Next items")
     expect(page.get_by_text("Items 51 to 60 of 60")).to_be_visible()
@@ -576,5 +576,5 @@ def test_without_scripts_a_file_that_is_too_large_is_refused_in_words(plain_pers
         file.truncate(100 * 2**20)
     page = plain_person.open("/import/")
     page.set_input_files("#id_file", film)
-    plain_person.press("Preview file")
+    plain_person.press("Preview files")
     expect(page.get_by_text("The file is too large. The limit is 32 MiB.")).to_be_visible()

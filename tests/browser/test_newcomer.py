@@ -78,7 +78,7 @@ def back_up(person: Person, _site: Site) -> None:
 def bring_in(person: Person, site: Site) -> None:
     person.follow("Import")
     with person.page.expect_navigation(), person.page.expect_file_chooser() as chooser:
-        person.page.get_by_label("Choose a file").click()
+        person.page.get_by_label("Choose files").click()
         chooser.value.set_files(ROOT / "docs" / "examples" / "filters.json")
     person.look()
     person.press("Import 3 items")

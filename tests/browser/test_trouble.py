@@ -185,7 +185,7 @@ def test_a_film_is_refused_without_scripts_too(plain_person: Person, tmp_path: P
 @pytest.mark.parametrize(
     ("path", "button", "sentence"),
     [
-        ("/import/", "Preview file", "The file is empty. Expected an export."),
+        ("/import/", "Preview files", "The file is empty. Expected an export."),
         ("/backups/upload/", "Upload", "This file is not a backup. It looks like an empty file."),
     ],
 )

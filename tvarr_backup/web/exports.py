@@ -156,10 +156,10 @@ def preview(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpRes
     """Show the files, or the beginnings of large ones, as a page or a part of one."""
     if _is_bundle(request, selection):
         export = actions.export_bundle(actor, selection, with_profiles="with-profiles" in request.POST)
-        files = [_preview_file("All items", export)]
+        files = [_preview_file("All items", "all", export)]
     else:
         exports = actions.export_selection(actor, selection)
-        files = [_preview_file(kind.label, export) for kind, export in exports]
+        files = [_preview_file(kind.label, kind.url_slug, export) for kind, export in exports]
     template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
     return render(request, template, {"files": files})
 
@@ -171,10 +171,11 @@ def _is_bundle(request: HtmxRequest, selection: Selection) -> bool:
     return request.POST.get("as") == BUNDLE and (len(selection) > 1 or adds_profiles)
 
 
-def _preview_file(label: str, export: Export) -> dict[str, Any]:
+def _preview_file(label: str, slug: str, export: Export) -> dict[str, Any]:
     text = b"".join(export).decode()
     return {
         "label": label,
+        "slug": slug,
         "warnings": export.warnings,
         "text": text[:_PREVIEW_CHARACTERS],
         "size": len(text.encode()),
