@@ -35,7 +35,7 @@ before = peak()
 """
 _PLAN = """
 with open(sys.argv[1], "rb") as file:
-    plan = plan_import(read_envelope(file, KINDS["filters"], ""))
+    plan = plan_import(read_envelope(file, KINDS["filters"]))
 assert len(plan.steps) == int(sys.argv[2])
 assert sum(map(len, plan_as_json(plan))) > 100 * len(plan.steps)
 """
