@@ -150,7 +150,8 @@ def test_the_disk_is_not_mounted_when_the_time_has_come(on_a_disk: OnADisk) -> N
     let_the_time_come(on_a_disk)
     ends(on_a_disk, "succeeded", "failed")
     error = runs(on_a_disk)[-1][1]
-    assert "was on a disk of its own when the last backup was made, and that disk is not mounted now" in error
+    assert "is not mounted at" in error
+    assert "where it was when the last backup was made" in error
     assert error in log_of(on_a_disk)
     assert shown(on_a_disk)["last_run"]["state"] == "failed"
     assert complete(on_a_disk.seen()) == []
@@ -188,6 +189,7 @@ def log_of(installation: Installation) -> str:
 
 def held_in_the_middle(installation: Installation, pid: int) -> psutil.Process:
     """The process of a scheduled backup, stopped while its temporary file grows."""
+    wait_until(lambda: is_planned(installation), "the next time is planned")
     let_the_time_come(installation)
     wait_until(lambda: work_files(installation), "a temporary file", seconds=A_LOOK_SECONDS)
     task = next(child for child in psutil.Process(pid).children() if child.ppid() == pid)
