@@ -100,12 +100,16 @@ def test_an_import_is_undone_from_the_history_by_keyboard(person: Person, tmp_pa
     person.press("Import 1 item")
     page = person.open("/history/")
     page.get_by_role("link", name="Undo import").first.press("Enter")
+    person.look()
     page.get_by_role("button", name="Undo import").press("Enter")
     expect(page.get_by_role("heading", name="Import undone")).to_be_visible()
+    person.look()
     assert names_here(site) == []
     page.get_by_role("link", name="Undo this undo").press("Enter")
+    person.look()
     page.get_by_role("button", name="Undo import").press("Enter")
     expect(page.get_by_text("1 added back")).to_be_visible()
+    person.look()
     assert names_here(site) == ["One"]
 
 

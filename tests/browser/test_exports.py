@@ -72,10 +72,11 @@ def test_the_preview_follows_the_choice(person: Person) -> None:
 def test_a_file_can_be_copied_from_the_preview(person: Person) -> None:
     page = person.open("/export/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_label("A file for each kind").check()
     page.get_by_role("button", name="Preview").click()
     page.get_by_role("button", name="Copy").first.click()
     expect(page.get_by_text("Copied")).to_be_visible()
-    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["metadata"]["item_count"] == 2000
+    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["metadata"]["item_count"] == 500
 
 
 def test_without_scripts_items_are_chosen_and_downloaded(plain_person: Person) -> None:

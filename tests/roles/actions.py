@@ -328,7 +328,14 @@ CASES = [
         DONE,
         {PAGE: Ask("POST /import/<ulid:record>/apply/ own", {"promise": "1,0,0"})},
     ),
-    Case("find_imports", "nothing in the way", OPERATOR, DONE, {API: Ask("GET /api/v1/imports")}),
+    Case("find_imports", "nothing in the way", VIEWER, DONE, {API: Ask("GET /api/v1/imports")}),
+    Case(
+        "find_import",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {API: Ask("GET /api/v1/imports/<str:import_id> own")},
+    ),
     Case(
         "preview_undo",
         "nothing in the way",

@@ -154,7 +154,7 @@ def test_the_history_offers_the_undo_and_shows_it(keeper: Client) -> None:
     keeper.post(undo_page(record), fields(keeper, record))
     shown = keeper.get("/history/")
     assert "Undo of an import" in text_of(shown)
-    assert "Undone: 1 filter Removed 1. Undo import" in text_of(shown)
+    assert "Undone: 1 filter Removed 1. Undo this undo" in text_of(shown)
     assert f'href="{undo_page(record)}"' not in shown.content.decode()
 
 

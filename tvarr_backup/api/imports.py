@@ -148,7 +148,7 @@ class ImportViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet[I
         examples=[_EXAMPLE],
     )
     def retrieve(self, _request: Request, import_id: str) -> Response:
-        return Response(self.get_serializer(actions.find_undoable(self.actor, import_id)).data)
+        return Response(self.get_serializer(actions.find_import(self.actor, import_id)).data)
 
     @extend_schema(
         operation_id="imports_undo",

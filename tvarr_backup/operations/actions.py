@@ -363,9 +363,15 @@ def import_pending(actor: Actor, opened: OpenImport, shown_totals: str) -> Bundl
 
 def find_imports(actor: Actor) -> QuerySet[ImportRecord]:
     """Return the applied imports that the actor may see, newest first."""
-    actor.require(IMPORT)
+    actor.require(EXPORT)
     applied = ImportRecord.objects.filter(state=ImportState.APPLIED)
     return applied if actor.is_administrator else applied.filter(requested_by=actor.user)
+
+
+def find_import(actor: Actor, key: str) -> ImportRecord:
+    """Return an applied import that the actor may see. Raises `ImportNotFound`."""
+    actor.require(EXPORT)
+    return find_applied_import(key, actor.user)
 
 
 def find_undoable(actor: Actor, key: str) -> ImportRecord:

@@ -185,7 +185,7 @@ class HistoryRow:
     details: str
     address: str = ""
     undo: str = ""
-    is_import: bool = False
+    undo_label: str = "Undo restore"
 
 
 @login_required
@@ -227,7 +227,7 @@ def _import_row(record: ImportRecord, user: User | AnonymousUser, undoable: Coll
         details=labels.import_details(record),
         address=reverse("import-preview", args=[record.pk]) if may_open else "",
         undo=reverse("import-undo", args=[record.pk]) if may_open and record.pk in undoable else "",
-        is_import=True,
+        undo_label="Undo this undo" if record.is_undo else "Undo import",
     )
 
 
