@@ -68,7 +68,7 @@ def test_a_second_undo_is_refused() -> None:
 
 def test_an_import_of_another_user_is_not_found() -> None:
     key = imported(administrator(), "One")
-    other = signed_in({"access.import_configuration"})
+    other = signed_in({"access.export_configuration", "access.import_configuration"})
     assert other.get(IMPORTS).json()["results"] == []
     problem(other.get(f"{IMPORTS}/{key}"), 404, "import_not_found")
     problem(undo(other, key), 404, "import_not_found")
