@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.functional import SimpleLazyObject
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -131,7 +132,7 @@ class ImportViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet[I
         return actions.find_imports(self.actor).select_related("requested_by").defer("result", "log")
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return super().get_serializer_context() | {"undos": find_undos()}
+        return super().get_serializer_context() | {"undos": SimpleLazyObject(find_undos)}
 
     @extend_schema(
         summary="List imports, newest first",
