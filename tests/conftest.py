@@ -14,10 +14,16 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connections
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django.plugin import blocking_manager_key
 
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
+
+# A busy machine is not an error.
+hypothesis_settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("no clock")
 
 _BALLAST = """
     CREATE TABLE ballast (bytes BLOB);

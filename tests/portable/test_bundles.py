@@ -250,7 +250,7 @@ def bundles(draw: st.DrawFn) -> dict[str, Any]:
     return bundle(*sections)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(value=bundles())
 def test_a_bundle_is_a_fixed_point_and_its_plan_is_its_result(value: dict[str, Any]) -> None:
     with rolled_back():

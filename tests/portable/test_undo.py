@@ -259,7 +259,7 @@ def imports(draw: st.DrawFn) -> tuple[Kind, list[dict[str, Any]], str]:
     return kind, items, draw(st.sampled_from(["skip", "rename", "overwrite"]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(first=st.lists(imports(), max_size=3), then=imports())
 def test_undo_gives_back_every_column_and_undoing_that_gives_back_the_import(
     first: list[tuple[Kind, list[dict[str, Any]], str]], then: tuple[Kind, list[dict[str, Any]], str]

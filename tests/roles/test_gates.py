@@ -30,7 +30,7 @@ GATES = {
     "admin/kinds.py:has_export_permission",
     "admin/operations.py:has_cancel_permission",
     "operations/actors.py:require",
-    "operations/imports.py:_may_open",
+    "operations/imports.py:may_open_import",
     "web/schedule.py:schedule",
 }
 """Functions that check a permission and refuse; the others are among `all_gates`."""
@@ -45,7 +45,8 @@ SHOWN_OR_NOT = {
     "web/backups.py:create",
     "web/context.py:_navigation",
     "web/context.py:_running",
-    "web/imports.py:_result",
+    "web/imports.py:_address_of_row",
+    "web/operations.py:_import_row",
     "web/operations.py:history",
 }
 """Functions that check a permission to decide what to show."""
