@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -94,10 +95,12 @@ def backups(installation: Installation) -> list[str]:
 
 def hold_in_the_middle(installation: Installation, pid: Callable[[], int]) -> psutil.Process:
     """Start a backup, and stop the process that works on it while its temporary file grows, so that it stays there."""
-    submit_backup(installation)
-    wait_until(lambda: work_files(installation), "a temporary file")
-    task = next(child for child in psutil.Process(pid()).children() if child.ppid() == pid())
-    task.suspend()
+    with ThreadPoolExecutor(1) as thread:  # on a busy machine the command ends long after the worker has begun
+        submitting = thread.submit(submit_backup, installation)
+        wait_until(lambda: work_files(installation), "a temporary file")
+        task = next(child for child in psutil.Process(pid()).children() if child.ppid() == pid())
+        task.suspend()
+        submitting.result()
     assert states(installation)[-1] == "running"
     assert work_files(installation)
     return task
