@@ -387,7 +387,7 @@ def exporting(studio: Studio) -> None:
         filters.locator(".export-rows input").first.uncheck()
         person.page.locator("#client-detection-rules summary").last.click()
         person.page.get_by_role("button", name="Preview").click()
-        person.page.locator("#file-filters").wait_for()
+        person.page.locator("#file-all").wait_for()
 
     studio.take("export-chosen", single)
     studio.take("export-refused", _nothing_chosen)
