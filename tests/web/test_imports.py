@@ -792,6 +792,13 @@ def test_several_files_are_imported_together(operator: Client) -> None:
     assert "Encoding profiles 1 Filters 2" in text_of(shown)
 
 
+def test_an_unknown_section_of_one_of_several_files_is_left_out(operator: Client) -> None:
+    odd = bundle((PROFILES, [profile_item()]))
+    odd["sections"]["relays"] = 5
+    shown = upload_files(operator, document(FILTERS, filter_item()), odd)
+    assert "Encoding profiles 1 Filters 1" in text_of(shown)
+
+
 def test_one_broken_file_of_several_is_named(operator: Client) -> None:
     shown = upload_files(operator, document(FILTERS, filter_item()), {"a": 1}, document(FILTERS))
     assert '"1.json" cannot be imported.' in text_of(shown)

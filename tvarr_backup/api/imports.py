@@ -169,6 +169,6 @@ class ImportViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet[I
         data = {"import_id": None, "undoes": record.pk, "restart_required": False}
         if flag_parameter(request, "preview"):
             return Response(data | undo_as_data(actions.preview_undo(self.actor, record, include)))
-        undo, done = actions.undo_import(self.actor, record, include, fingerprint)
-        data |= {"import_id": undo.pk, "restart_required": done.restart_required}
+        done = actions.undo_import(self.actor, record, include, fingerprint)
+        data |= {"import_id": done.record_id or None, "restart_required": done.restart_required}
         return Response(data | undo_as_data(done.plan))

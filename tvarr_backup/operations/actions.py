@@ -388,10 +388,10 @@ def preview_undo(actor: Actor, record: ImportRecord, include: Collection[str] = 
 
 def undo_import(
     actor: Actor, record: ImportRecord, include: Collection[str] = (), fingerprint: str | None = None
-) -> tuple[ImportRecord, UndoResult]:
+) -> UndoResult:
     """Undo an import. Rows that have changed since are kept unless they are in `include`, by id.
 
-    Return the record of the undo, and what it did. Raises what `operations.imports.undo_import` raises.
+    Raises what `operations.imports.undo_import` raises.
     """
     actor.require(IMPORT)
     return imports.undo_import(record, include, fingerprint, requested_by=actor.requested_by, origin=actor.origin)

@@ -107,7 +107,7 @@ def _require_writable() -> None:
             pass
     except OperationalError as problem:
         raise DatabaseBusy(
-            "Nothing was imported because another program has locked this program's own database. Try again."
+            "Nothing was changed, because another program has locked this program's own database. Try again."
         ) from problem
 
 
@@ -417,7 +417,7 @@ def undo_import(
     *,
     requested_by: Any,
     origin: Origin,
-) -> tuple[ImportRecord, UndoResult]:
+) -> UndoResult:
     """Undo an import, and record that as an import that can be undone. Raises what `apply_undo` raises."""
     log = _require_log(record)
     _require_writable()
@@ -444,7 +444,8 @@ def undo_import(
         delete_old_imports()
     except DatabaseError:
         logger.exception("import.unrecorded", kind=record.kind)
-    return undo, done
+        return done
+    return replace(done, record_id=undo.pk)
 
 
 def _require_log(record: ImportRecord) -> ChangeLog:

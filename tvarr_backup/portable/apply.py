@@ -17,7 +17,7 @@ import structlog
 from tvarr_backup.errors import ImportBlocked, PlanStale
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.bundles import BundlePlan, placeholders, plan_bundle, refers_to_profiles
+from tvarr_backup.portable.bundles import BundlePlan, placeholders, plan_bundle
 from tvarr_backup.portable.envelope import BUNDLE, Bundle, Envelope, bundle_of
 from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.kinds import Kind, Slug
@@ -177,7 +177,7 @@ def _shown(planned: BundlePlan) -> Plan | BundlePlan:
 def _build_rows(plan: Plan, stored: Mapping[str, str]) -> dict[int, PortableRow]:
     """Return the rows to write by position, with the ids of profiles that this import has stored."""
     rows = {step.position: step.build_row() for step in plan.steps if step.writes}
-    if stored and plan.kind.reference is not None and refers_to_profiles(plan.kind):
+    if plan.kind.reference is not None:
         column = plan.kind.reference.column
         for row in rows.values():
             row_id = getattr(row, column)

@@ -18,7 +18,7 @@ from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import BUNDLE, BUNDLE_VERSION, Bundle, Envelope
 from tvarr_backup.portable.json_events import MAX_BYTES, read_as_utf8
-from tvarr_backup.portable.kinds import KINDS, Kind, ReferenceTarget, Slug
+from tvarr_backup.portable.kinds import KINDS, Kind, Slug
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import ItemAction, Plan, PlannedItem
 from tvarr_backup.quoting import quoted
@@ -131,8 +131,8 @@ def join_files(contents: Sequence[bytes]) -> bytes:
         value = json.loads(read_as_utf8(BytesIO(content), MAX_BYTES))
         metadata = value["metadata"]
         own = value["sections"] if metadata["export_type"] == BUNDLE else {metadata["export_type"]: value["items"]}
-        for name, items in own.items():
-            sections.setdefault(name, []).extend(items or ())
+        for name in KINDS:
+            sections.setdefault(name, []).extend(own.get(name) or ())
     metadata = {
         "version": BUNDLE_VERSION,
         "tvarr_version": "",
@@ -140,7 +140,8 @@ def join_files(contents: Sequence[bytes]) -> bytes:
         "exported_at": metadata.get("exported_at"),
         "item_count": sum(map(len, sections.values())),
     }
-    return json.dumps({"metadata": metadata, "sections": sections}, ensure_ascii=False).encode()
+    filled = {name: items for name, items in sections.items() if items}
+    return json.dumps({"metadata": metadata, "sections": filled or sections}, ensure_ascii=False).encode()
 
 
 _PROFILES = KINDS[Slug.ENCODING_PROFILES]
@@ -154,7 +155,3 @@ def placeholders(plan: Plan, ids: Mapping[int, str]) -> Iterator[tuple[str, str]
     """Yield the placeholder and the id of each profile that a plan stores. `ids` has the ids by position."""
     if plan.kind is _PROFILES:
         yield from ((_NEW + step.final_name, ids[step.position]) for step in plan.steps if _stores_new_row(step))
-
-
-def refers_to_profiles(kind: Kind) -> bool:
-    return kind.reference is not None and kind.reference.target is ReferenceTarget.PROFILE_NAME

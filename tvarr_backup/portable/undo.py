@@ -336,11 +336,12 @@ def _name_before(step: UndoStep) -> str | None:
 
 @dataclass(frozen=True)
 class UndoResult:
-    """What an undo did, and the log that undoes it."""
+    """What an undo did, and the log that undoes it. `record_id` is its record, or "" if it could not be recorded."""
 
     plan: UndoPlan
     log: ChangeLog
     restart_required: bool
+    record_id: str = ""
 
 
 def apply_undo(log: ChangeLog, include: Collection[str] = (), fingerprint: str | None = None) -> UndoResult:

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from tvarr_backup.errors import ImportNotFound, TvarrBackupError
+from tvarr_backup.errors import ImportNotFound, PlanStale, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, Origin
@@ -36,17 +36,14 @@ def undo(request: HtmxRequest, applied: str) -> HttpResponse:
     try:
         if request.method != "POST":
             return render(request, "web/import_undo.html", _context(found, actions.preview_undo(actor, found)))
-        here = reverse("import-preview", args=[_undo(request, actor, found).pk])
+        given = request.POST.getlist("include"), request.POST.get("fingerprint")
+        done = actions.undo_import(actor, found, *given)
+        here = reverse("import-preview", args=[done.record_id]) if done.record_id else reverse("history")
     except TvarrBackupError as problem:
         messages.error(request, problem.sentence.for_page())
-        if problem.code != "plan_stale":
+        if not isinstance(problem, PlanStale):
             here = reverse("import-preview", args=[found.pk])
     return HttpResponseRedirect(here)
-
-
-def _undo(request: HtmxRequest, actor: Actor, record: ImportRecord) -> ImportRecord:
-    made, _done = actions.undo_import(actor, record, request.POST.getlist("include"), request.POST.get("fingerprint"))
-    return made
 
 
 def _context(record: ImportRecord, plan: UndoPlan) -> dict[str, Any]:

@@ -196,8 +196,8 @@ class Command(TerminalCommand):
         if options["dry_run"]:
             plan = actions.preview_undo(COMMAND_LINE, record, include)
         else:
-            undo, done = actions.undo_import(COMMAND_LINE, record, include, plan.fingerprint)
-            plan, made, needs_restart = done.plan, undo.pk, done.restart_required
+            done = actions.undo_import(COMMAND_LINE, record, include, plan.fingerprint)
+            plan, made, needs_restart = done.plan, done.record_id, done.restart_required
         if options["json"]:
             data = {"import_id": made or None, "undoes": record.pk, "restart_required": needs_restart}
             self.print_json(data | undo_as_data(plan))
