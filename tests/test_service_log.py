@@ -20,7 +20,7 @@ from tests.config.test_logs import TIME
 from tests.installation import Installation
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
-from tests.workers import RunningWorker, hold_in_the_middle, work_files
+from tests.workers import RunningWorker, hold_in_the_middle, resume_when_it_must_end, work_files
 
 PASSWORD = "lighthouse-keeper-9"
 WRONG = "wrong-harbour-password"
@@ -240,7 +240,7 @@ def test_the_last_lines_of_a_stopped_task_are_written(large: Installation) -> No
     worker = RunningWorker(large)
     task = hold_in_the_middle(large, lambda: worker.process.pid)
     worker.process.terminate()
-    task.resume()
+    resume_when_it_must_end(task)
     assert worker.ends() == 0
     events = [json.loads(line)["event"] for line in worker.log.splitlines()]
     assert events == [

@@ -14,7 +14,7 @@ import pytest
 from tests.installation import Installation
 from tests.processes import family, none_is_left, wait_until
 from tests.ups import Up, free_port, start_up
-from tests.workers import backups, hold_in_the_middle, show, states, the_next_one_succeeds, work_files
+from tests.workers import backups, hold_in_the_middle, resume_when_it_must_end, show, states, the_next_one_succeeds, work_files
 
 pytestmark = pytest.mark.long
 
@@ -58,7 +58,7 @@ def test_busy_it_ends_after_a_signal(
     tree = family(up.process.pid)
     blow = show(f"busy, before {number.name} to the supervisor {up.process.pid}", tree)
     send(up.process.pid, number)
-    task.resume()
+    resume_when_it_must_end(task)
     assert up.process.wait(timeout=10) == 0
     none_is_left(tree, seconds=0.1)
     show("after", tree, blow)

@@ -24,6 +24,7 @@ from tests.workers import (
     RunningWorker,
     backups,
     hold_in_the_middle,
+    resume_when_it_must_end,
     rows,
     show,
     states,
@@ -126,7 +127,7 @@ def test_the_worker_ends_after_a_signal(
     whom = "its whole group" if send is os.killpg else "it alone"
     blow = show(f"busy, before {number.name} to the worker {worker.process.pid}, {whom}", tree)
     send(worker.process.pid, number)
-    task.resume()
+    resume_when_it_must_end(task)
     assert worker.ends() == 0
     show("after", tree, blow)
     assert states(worker.installation) == ["interrupted"]

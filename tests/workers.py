@@ -1,11 +1,14 @@
 """Workers of an installation in tests, as real processes."""
 
+import re
+import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -104,6 +107,18 @@ def hold_in_the_middle(installation: Installation, pid: Callable[[], int]) -> ps
     assert states(installation)[-1] == "running"
     assert work_files(installation)
     return task
+
+
+def resume_when_it_must_end(task: psutil.Process) -> None:
+    """Let a stopped process go on once SIGTERM waits for it: resumed before that, it may finish its work first."""
+
+    def is_pending() -> bool:
+        status = Path(f"/proc/{task.pid}/status").read_text()
+        masks = re.findall(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return any(int(mask, 16) & 1 << signal.SIGTERM - 1 for mask in masks)
+
+    wait_until(is_pending, "a signal to the task")
+    task.resume()
 
 
 def show(title: str, processes: list[psutil.Process], since: float = 0) -> float:

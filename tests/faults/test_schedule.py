@@ -21,7 +21,7 @@ from tests.faults.harness import require_tool
 from tests.installation import Installation
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
-from tests.workers import RunningWorker, backups, rows, work_files
+from tests.workers import RunningWorker, backups, resume_when_it_must_end, rows, work_files
 from tvarr_backup.backups.catalogue import Backup, read_folder
 from tvarr_backup.backups.sidecar import BackupKind
 
@@ -212,7 +212,7 @@ def test_a_worker_that_ends_in_the_middle_makes_it_up_once_when_it_is_started_ag
     task = held_in_the_middle(large, running.process.pid)
     running.process.kill() if blow == "SIGKILL" else running.process.terminate()
     if blow == "SIGTERM":
-        task.resume()
+        resume_when_it_must_end(task)
         assert running.ends() == 0
         assert states(large) == ["interrupted"]
     running.process.wait(timeout=20)
@@ -240,7 +240,7 @@ def test_up_that_ends_in_the_middle_makes_it_up_once_when_it_is_started_again(la
     up = started()
     task = held_in_the_middle(large, up.program("worker").pid)
     up.process.terminate()
-    task.resume()
+    resume_when_it_must_end(task)
     up.process.wait(timeout=30)
     assert (states(large), backups(large), work_files(large)) == (["interrupted"], [], [])
     up = started()
