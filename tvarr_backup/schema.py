@@ -36,7 +36,7 @@ class RequiredSchema:
 
     `columns` are those of our models, by table. `migrations` are our own, of the app `app_label`. `tvarr_newest` is
     `TVARRS_NEWEST`, or a later migration that was observed. `last_seen` is the last observed schema, or empty. `was_ours` says
-    whether a database that we created was observed.
+    whether a database that we created was observed. `configuration` are the tables that users edit.
     """
 
     columns: Mapping[str, frozenset[str]]
@@ -45,6 +45,12 @@ class RequiredSchema:
     tvarr_newest: str = TVARRS_NEWEST
     last_seen: str = ""
     was_ours: bool = False
+    configuration: frozenset[str] = frozenset()
+
+    @property
+    def configuration_columns(self) -> dict[str, frozenset[str]]:
+        """The columns of the tables that users edit, by table."""
+        return {table: self.columns[table] for table in self.configuration}
 
 
 def judge(

@@ -321,13 +321,14 @@ def _is_there(path: Path) -> bool:
 @cache
 def required_schema() -> RequiredSchema:
     """Return the schema of our models, without any observed history."""
-    models = apps.get_app_config(APP_LABEL).get_models()
+    models = list(apps.get_app_config(APP_LABEL).get_models())
     return RequiredSchema(
         columns={
             model._meta.db_table: frozenset(field.column for field in model._meta.concrete_fields) for model in models
         },
         app_label=APP_LABEL,
         migrations=known_migrations(),
+        configuration=frozenset(model._meta.db_table for model in models if issubclass(model, PortableRow)),
     )
 
 

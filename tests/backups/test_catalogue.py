@@ -302,7 +302,7 @@ class TestTvarrsArchives:
             ([("metadata.json", b"")], "it is not valid JSON"),
             ([("metadata.json", b"{}")], "database_size is not a whole number of 0 or more"),
             ([("./metadata.json", b"{}")], "its first member is not metadata.json"),
-            ([("metadata.json", b" " * (2**20 + 1))], "its first member is not metadata.json"),
+            ([("metadata.json", b" " * (3 * 2**19 + 1))], "its first member is not metadata.json"),
         ],
     )
     def test_it_is_named_with_the_reason(

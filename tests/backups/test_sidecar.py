@@ -183,7 +183,7 @@ def test_a_member_that_is_not_what_it_must_be_is_named(member: str, value: Any, 
         (b"[]", "it is not a JSON object."),
         (b"null", "it is not a JSON object."),
         (b"[" * 100_000, "it is not valid JSON."),
-        (b" " * (2**20 + 1), "it is larger than 1048576 bytes."),
+        (b" " * (3 * 2**19 + 1), "it is larger than 1572864 bytes."),
         (b"{}", "database_size is not a whole number of 0 or more."),
     ],
 )

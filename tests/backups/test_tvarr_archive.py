@@ -182,6 +182,6 @@ def test_whatever_bits_are_wrong_it_is_taken_apart_or_refused(
 
 
 def test_a_description_that_is_too_long_is_refused(tmp_path: Path, live: Path) -> None:
-    packed(tmp_path / "x.tar.gz", tar_of(member("metadata.json", metadata(live) + b" " * 2**20)))
+    packed(tmp_path / "x.tar.gz", tar_of(member("metadata.json", metadata(live) + b" " * 2**21)))
     with pytest.raises(SidecarInvalid, match=r"^x\.tar\.gz: its first member is not metadata\.json\.$"):
         read_metadata(tmp_path / "x.tar.gz")

@@ -165,9 +165,16 @@ def examining_apart(path: Path, required: RequiredSchema, level: CheckLevel) -> 
     schema = dataclasses.asdict(required) | {
         "columns": {table: sorted(columns) for table, columns in required.columns.items()},
         "migrations": sorted(required.migrations),
+        "configuration": sorted(required.configuration),
     }
     arguments = {"path": str(path), "required": schema, "level": str(level)}
     return Apart("examine", arguments, path.stat().st_size, _examined)
+
+
+def reading_configuration_apart(path: Path, required: RequiredSchema) -> Apart[str]:
+    """Do what `configuration.read_packed_file` does, in a separate process."""
+    tables = {table: sorted(columns) for table, columns in required.configuration_columns.items()}
+    return Apart("read_configuration", {"path": str(path), "tables": tables}, path.stat().st_size, str)
 
 
 def settle_and_date(path: Path, size_bytes: int, now: datetime) -> Apart[tuple[int, datetime | None]]:

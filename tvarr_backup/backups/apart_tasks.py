@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tvarr_backup.backups.configuration import read_packed_file
 from tvarr_backup.backups.dates import newest_row
 from tvarr_backup.backups.examine import examine_here
 from tvarr_backup.backups.limits import Limits, connection_limiter, limit_this_process
@@ -51,6 +52,7 @@ def _examine(path: str, required: dict[str, Any], level: str) -> dict[str, Any]:
     known = required | {
         "columns": {table: frozenset(columns) for table, columns in required["columns"].items()},
         "migrations": frozenset(required["migrations"]),
+        "configuration": frozenset(required["configuration"]),
     }
     examined = examine_here(Path(path), RequiredSchema(**known), CheckLevel(level))
     if not examined.problems and not examined.irregular:
@@ -65,6 +67,10 @@ def _settle_and_date(path: str, now: str) -> tuple[int, str | None]:
         size = measure(connection).pages
     newest = newest_row(Path(path), datetime.fromisoformat(now))
     return size, None if newest is None else newest.isoformat()
+
+
+def _read_configuration(path: str, tables: dict[str, list[str]]) -> str:
+    return read_packed_file(Path(path), tables)
 
 
 def _compute_expressions(connection: sqlite3.Connection) -> None:
@@ -98,4 +104,8 @@ _TOO_MUCH = {
     sqlite3.SQLITE_NOMEM: "memory",
     sqlite3.SQLITE_TOOBIG: "size",
 }
-_TASKS: dict[str, Callable[..., Any]] = {"examine": _examine, "settle_and_date": _settle_and_date}
+_TASKS: dict[str, Callable[..., Any]] = {
+    "examine": _examine,
+    "read_configuration": _read_configuration,
+    "settle_and_date": _settle_and_date,
+}

@@ -57,8 +57,8 @@ class Backup:
 
     @property
     def etag(self) -> str:
-        """A hash of the metadata."""
-        return hashlib.sha256(encode_sidecar(self.sidecar)).hexdigest()
+        """A hash of the metadata without the configuration."""
+        return hashlib.sha256(encode_sidecar(_without_configuration(self.sidecar))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar)
         (folder / name.filename).unlink()
         sync_folder(folder)
         raise
-    return Backup(name.filename, sidecar)
+    return Backup(name.filename, _without_configuration(sidecar))
 
 
 def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) -> Backup:
@@ -219,11 +219,28 @@ def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) ->
             "store a verification result. Nothing was changed. Add it as a backup first (`backup add`).",
             filename=name.filename,
         )
-    sidecar = backup.sidecar.with_changes(**changes)
-    if sidecar != backup.sidecar:
+    kept = {"configuration": read_sidecar(folder / name.sidecar).configuration}
+    sidecar = backup.sidecar.with_changes(**kept | changes)
+    if sidecar != backup.sidecar.with_changes(**kept):
         replace(_record(work, name, sidecar), folder / name.sidecar)
         (work / name.sidecar).unlink()
-    return Backup(name.filename, sidecar)
+    return Backup(name.filename, _without_configuration(sidecar))
+
+
+def configuration_of(folder: Path, filename: str) -> str:
+    """Return the packed configuration in the metadata file of a backup, or "". Raises what `find_backup` raises."""
+    name = find_backup(folder, filename).name
+    if name.format is ArchiveFormat.TAR:
+        return ""
+    try:
+        return read_sidecar(folder / name.sidecar).configuration
+    except SidecarInvalid:  # deleted just now
+        raise _not_found(filename) from None
+
+
+def _without_configuration(sidecar: Sidecar) -> Sidecar:
+    """Return what stays in memory for each backup of a folder."""
+    return sidecar.with_changes(configuration="") if sidecar.configuration else sidecar
 
 
 def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
@@ -336,13 +353,13 @@ def _read_sidecar(path: str) -> Sidecar:
     try:
         status = os.lstat(path)
     except OSError:
-        return read_sidecar(Path(path))
+        return _without_configuration(read_sidecar(Path(path)))
     if abs(time.time() - status.st_ctime) < _SETTLED_SECONDS:
-        return read_sidecar(Path(path))
+        return _without_configuration(read_sidecar(Path(path)))
     times = (status.st_mtime_ns, status.st_ctime_ns)
     return _read_cached(path, status.st_dev, status.st_ino, status.st_mode, status.st_size, times)
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _read_cached(path: str, *_identity: object) -> Sidecar:
-    return read_sidecar(Path(path))
+    return _without_configuration(read_sidecar(Path(path)))

@@ -109,6 +109,7 @@ def pack_and_describe(
         note=note,
         table_counts=examined.table_counts,
         checked=Checked(level, datetime.now(UTC), examined.problems, (*examined.warnings, *examined.facts)),
+        configuration=examined.configuration,
     )
     return sidecar, examined
 

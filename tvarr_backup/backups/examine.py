@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tvarr_backup import schema
 from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
+from tvarr_backup.backups.configuration import read_packed
 from tvarr_backup.backups.schema_table import Code, read_schema_table
 from tvarr_backup.backups.sidecar import CheckLevel
 from tvarr_backup.backups.sqlite import (
@@ -50,6 +51,7 @@ class Examined:
     `warnings` (broken references) and `facts` (differences from the known schema) do not make a copy damaged. `newer` means
     that a later version of this program or of tvarr wrote it. `code` are triggers, views and virtual tables; tvarr has none.
     `irregular` are sentences about schema rows that SQLite did not write: a file from elsewhere is refused for these.
+    `configuration` are the packed rows that users edit, or "" if they cannot be kept.
     """
 
     checks: tuple[CheckOutcome, ...]
@@ -60,6 +62,7 @@ class Examined:
     code: tuple[Code, ...]
     table_counts: Mapping[str, int]
     irregular: tuple[str, ...] = ()
+    configuration: str = ""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -107,6 +110,8 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
         outcomes = tuple(_run_check(name, check) for name, check in checks.items())
+        is_safe = not problems_in(outcomes) and not found.irregular
+        configuration = read_packed(connection, required.configuration_columns) if is_safe else ""
     return Examined(
         outcomes,
         tuple(found.warnings),
@@ -116,6 +121,7 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
         found.code,
         found.table_counts,
         found.irregular,
+        configuration,
     )
 
 

@@ -22,11 +22,12 @@ from tvarr_backup.backups.backup_warnings import (
 )
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import SidecarInvalid
+from tvarr_backup.packed_rows import MOST_PACKED
 from tvarr_backup.quoting import cut, format_value
 from tvarr_backup.ranges import MOST, known_moment, known_number, known_text, known_texts
 
 FORMAT = 1
-MAX_BYTES = 2**20
+MAX_BYTES = 2**20 + MOST_PACKED
 MAX_NOTE = 500
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -88,7 +89,8 @@ class Sidecar:
     `seq` grows by one with each backup. `schema` names the last migration. `table_counts` are live rows. A protection has no
     end if `protected_until` is `None`. Only backups from elsewhere have `newest_row_at`, `wal_missing` (they came without
     their -wal), `accepted_code` (names of code that a user accepted) and `original_kind` (their kind where they were made, for
-    display only). Values outside `ranges` become unknown or are cut; `catalogue.dated` replaces such a `created_at`.
+    display only). `configuration` are the packed rows that users edit; `catalogue` leaves it out of backups, because it may be
+    large. Values outside `ranges` become unknown or are cut; `catalogue.dated` replaces such a `created_at`.
     """
 
     created_at: datetime
@@ -114,6 +116,7 @@ class Sidecar:
     newest_row_at: datetime | None = None
     wal_missing: bool = False
     original_kind: BackupKind | None = None
+    configuration: str = ""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -200,7 +203,7 @@ def _encode(value: Any) -> Any:
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read a metadata file of up to 1 MiB, but not through a symbolic link. Raises `SidecarInvalid`, which names the file."""
+    """Read a metadata file of up to 1.5 MiB, but not through a symbolic link. Raises `SidecarInvalid`, which names the file."""
     try:
         with open_regular(path) as file:
             raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
@@ -251,6 +254,11 @@ def _short_text(name: str, value: Any) -> str:
 
 def _note(name: str, value: Any) -> str:
     return known_text(_text(name, value), MAX_NOTE)
+
+
+def _configuration(name: str, value: Any) -> str:
+    text = _text(name, value)
+    return text if len(text) <= MOST_PACKED else ""
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -385,12 +393,16 @@ _OUR_MEMBERS: dict[str, Callable[[str, Any], Any]] = {
     "wal_missing": _flag,
     "accepted_code": _sentences,
     "original_kind": _optional_kind,
+    "configuration": _configuration,
 }
 """The members in the order of the file, and how each is read."""
 _REQUIRED = frozenset({"created_at", "database_size", "compressed_size", "checksum", "kind", "seq"})
 _ONLY_OURS = frozenset(
-    {"kind", "seq", "created_at_source", "newest_row_at", "wal_missing", "accepted_code", "original_kind"}
+    {
+        *("kind", "seq", "created_at_source", "newest_row_at", "wal_missing", "accepted_code", "original_kind"),
+        "configuration",
+    }
 )
 """Members that count only in a file with our format."""
-_FOUND_OUT_AGAIN = ("table_counts", "checked", "accepted_code")
+_FOUND_OUT_AGAIN = ("configuration", "table_counts", "checked", "accepted_code")
 """The members without a small limit, which are found out again when a backup is uploaded."""

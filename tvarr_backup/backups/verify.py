@@ -32,11 +32,12 @@ _AS_IF_CHECKED = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of verifying a backup, which `backup` has in its metadata file, if any."""
+    """The result of verifying a backup, which `backup` has in its metadata file, if any. `configuration` as in `Examined`."""
 
     backup: Backup
     checks: tuple[CheckOutcome, ...]
     warnings: tuple[BackupWarning, ...] = ()
+    configuration: str = ""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -144,7 +145,8 @@ def _recorded(folder: Path, work: Path, found: Verification) -> Verification:
         return found
     warnings = (*found.warnings, *backup.sidecar.lasting_warnings)
     checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, warnings)
-    return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
+    read = {"configuration": found.configuration} if found.configuration else {}
+    return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked, **read))
 
 
 def bytes_to_verify(backup: Backup) -> int:
@@ -185,7 +187,8 @@ def unpack_and_check(
     if recorded.is_from_elsewhere:  # otherwise the live database has the same schema table
         all_checks.append(CheckOutcome("schema", passed=not examined.irregular, detail=join_some(examined.irregular)))
     all_checks += _compare_rows(recorded, examined)
-    verification = Verification(backup, tuple(all_checks), (*examined.warnings, *examined.facts))
+    warnings = (*examined.warnings, *examined.facts)
+    verification = Verification(backup, tuple(all_checks), warnings, examined.configuration)
     return Unpacked(verification, staged.path, examined)
 
 

@@ -115,14 +115,15 @@ def _add_profiles(chosen: dict[Slug, Collection[str] | None]) -> None:
 
 
 def _bundle(exports: Sequence[tuple[Slug, Export]], moment: datetime) -> Generator[bytes]:
-    sections, count = {}, 0
-    for slug, export in exports:
-        items = orjson.loads(b"".join(export))["items"]
-        sections[slug.value] = items
-        count += len(items)
-    metadata = _metadata(BUNDLE, BUNDLE_VERSION, count, moment)
-    text = orjson.dumps({"metadata": metadata, "sections": sections}, option=orjson.OPT_INDENT_2).decode()
-    yield escape_for_json(text).encode() + b"\n"
+    yield write_bundle({slug: orjson.loads(b"".join(export))["items"] for slug, export in exports}, moment)
+
+
+def write_bundle(sections: Mapping[Slug, Sequence[Mapping[str, Any]]], moment: datetime) -> bytes:
+    """Return a file with these items, by kind. `moment` is the time of the export."""
+    metadata = _metadata(BUNDLE, BUNDLE_VERSION, sum(map(len, sections.values())), moment)
+    value = {"metadata": metadata, "sections": {slug.value: items for slug, items in sections.items()}}
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return escape_for_json(text).encode() + b"\n"
 
 
 def _omissions(unknown: Collection[str], unreadable: Collection[PortableRow]) -> tuple[str, ...]:

@@ -19,7 +19,11 @@ def item_values(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
 
 def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
     """Return an item as it is exported: `item_values` without empty members that may be left out."""
-    values = item_values(kind, row, reference)
+    return without_empty(kind, item_values(kind, row, reference))
+
+
+def without_empty(kind: Kind, values: dict[str, Any]) -> dict[str, Any]:
+    """Remove the empty members that may be left out."""
     for member in kind.members:
         if member.may_be_left_out and not values[member.name]:
             del values[member.name]

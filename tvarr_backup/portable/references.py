@@ -29,9 +29,14 @@ _NOTHING = Resolved()
 
 
 class References:
-    """Lookup for the references of one kind, with those that wait for their target (in `default`) if `with_waiting`."""
+    """Lookup for the references of one kind, with those that wait for their target (in `default`) if `with_waiting`.
 
-    def __init__(self, kind: Kind, *, with_waiting: bool = True) -> None:
+    `profiles` are the names of encoding profiles by id; those of the live database if it is None.
+    """
+
+    def __init__(
+        self, kind: Kind, *, with_waiting: bool = True, profiles: Mapping[str, str] | None = None
+    ) -> None:
         self._reference = kind.reference
         self._names_by_id: dict[str, dict[str, str]] = {}
         self._ids_by_name: dict[str, dict[str, str]] = {}
@@ -39,7 +44,10 @@ class References:
         self._coming: Mapping[str, str] = {}
         if kind.reference is None:
             return
-        self._names_by_id = _names_by_id(kind.reference.target)
+        by_name = kind.reference.target is ReferenceTarget.PROFILE_NAME
+        self._names_by_id = (
+            {"": dict(profiles)} if by_name and profiles is not None else _names_by_id(kind.reference.target)
+        )
         self._ids_by_name = {
             group: {name: row_id for row_id, name in reversed(names.items())}
             for group, names in self._names_by_id.items()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router
@@ -41,10 +42,7 @@ def read_rows(model: type[PortableRow], ids: Iterable[str], columns: Collection[
     connection = connections[router.db_for_write(model)]
     quote, is_sqlite = connection.ops.quote_name, connection.vendor == "sqlite"
     if is_sqlite:
-        selected = ", ".join(
-            f"typeof({quote(name)}), CASE typeof({quote(name)}) WHEN 'text' THEN CAST({quote(name)} AS BLOB) ELSE {quote(name)} END"
-            for name in columns
-        )
+        selected = ", ".join(_select_exactly(quote(name)) for name in columns)
     else:
         selected = ", ".join(f"{quote(name)}::text" for name in columns)
     found: dict[str, StoredRow] = {}
@@ -59,6 +57,31 @@ def read_rows(model: type[PortableRow], ids: Iterable[str], columns: Collection[
                 stored = map(_decode, values[::2], values[1::2]) if is_sqlite else values
                 found[str(row_id)] = dict(zip(columns, stored, strict=True))
     return found
+
+
+def read_all_rows(model: type[PortableRow], columns: Sequence[str], *, only_live: bool) -> list[list[Any]]:
+    """Return the values of these columns for all rows, or only for those that are not marked as deleted.
+
+    Unlike in `read_rows`, values of a server keep their type, and times are ISO text.
+    """
+    connection = connections[router.db_for_write(model)]
+    quote, is_sqlite = connection.ops.quote_name, connection.vendor == "sqlite"
+    selected = ", ".join(_select_exactly(quote(name)) if is_sqlite else quote(name) for name in columns)
+    condition = f" WHERE {quote('deleted_at')} IS NULL" if only_live else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {selected} FROM {quote(model._meta.db_table)}{condition}")  # noqa: S608
+        if is_sqlite:
+            return [list(map(_decode, row[::2], row[1::2])) for row in cursor.fetchall()]
+        return [[_as_text(value) for value in row] for row in cursor.fetchall()]
+
+
+def _select_exactly(column: str) -> str:
+    """Return the SQL for the type and the exact value of a quoted column on SQLite."""
+    return f"typeof({column}), CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
+
+
+def _as_text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def insert_row(model: type[PortableRow], row: StoredRow) -> None:

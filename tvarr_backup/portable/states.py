@@ -1,0 +1,315 @@
+"""States of the configuration: the user-created items of all kinds at one moment, read, compared and written as files.
+
+A state comes from the live database, a backup, the history or a file. Two items are the same item if they have the same kind,
+name and source type.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict, deque
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.db import connections, router
+from django.utils import timezone
+
+from tvarr_backup.models import PortableRow
+from tvarr_backup.packed_rows import Table, Tables
+from tvarr_backup.portable.envelope import Bundle
+from tvarr_backup.portable.export import write_bundle
+from tvarr_backup.portable.items import describe_unreadable, item_values, without_empty
+from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Identity, Kind, Slug
+from tvarr_backup.portable.references import References
+from tvarr_backup.portable.stored_rows import find_columns, read_all_rows
+from tvarr_backup.ranges import EARLIEST
+
+
+@dataclass(frozen=True, slots=True)
+class StateItem:
+    """An item, with a value for every member of its kind, in the kind's order. `row_id` is "" for an item of a file."""
+
+    kind: Kind
+    in_order: tuple[Any, ...]
+    row_id: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values by member, in a new dict."""
+        return dict(zip(self.kind.by_name, self.in_order, strict=True))
+
+    @property
+    def identity(self) -> Identity:
+        values = self.values
+        return Identity(values["name"], values.get("source_type", ""))
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def key(self) -> str:
+        """What names the item in commands and forms: `filters/stream:Harbour News`."""
+        return f"{self.kind.slug}/{self.identity}"
+
+
+@dataclass(frozen=True)
+class State:
+    """The items of each kind, in the order of an export, and sentences about rows that are left out in `warnings`.
+
+    A kind without an entry is not part of the state, such as those that a file does not have.
+    """
+
+    items: Mapping[Slug, tuple[StateItem, ...]]
+    warnings: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[StateItem]:
+        for items in self.items.values():
+            yield from items
+
+    def only(self, kinds: Collection[Slug]) -> State:
+        """Return the state of some kinds."""
+        return State({slug: items for slug, items in self.items.items() if slug in kinds}, self.warnings)
+
+    def select(self, wanted: Iterable[StateItem]) -> State:
+        """Return a state of these items."""
+        ids = {id(item) for item in wanted}
+        return State({slug: tuple(item for item in items if id(item) in ids) for slug, items in self.items.items()})
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_live_tables() -> dict[str, Table]:
+    """Return the live rows of all kinds, with the columns that our models know, as a backup has them. Four queries."""
+    tables = {}
+    for kind in KINDS.values():
+        known = {each.column for each in kind.model._meta.concrete_fields}
+        columns = sorted(known.intersection(find_columns(kind.model)))
+        if columns:
+            rows = read_all_rows(kind.model, columns, only_live="deleted_at" in columns)
+            tables[kind.model._meta.db_table] = Table(columns, rows)
+    return tables
+
+
+def read_current_state() -> State:
+    """Return the state of the live database."""
+    return state_of_tables(read_live_tables())
+
+
+def state_of_tables(tables: Tables) -> State:
+    """Return the state that is in stored rows. Columns that an earlier tvarr lacks have the values that tvarr takes for them."""
+    rows = {kind.slug: _rows_of(kind, tables) for kind in KINDS.values()}
+    profiles = {row.pk: row.name for row in rows[Slug.ENCODING_PROFILES]}
+    warnings: list[str] = []
+    items = {}
+    for slug in IN_ORDER_OF_IMPORT:
+        kind, created = KINDS[slug], [row for row in rows[slug] if not row.is_system]
+        warnings += [describe_unreadable(row) for row in created if row.unreadable]
+        references = References(kind, profiles=profiles)
+        readable = sorted((row for row in created if not row.unreadable), key=lambda row, kind=kind: _order(kind, row))
+        items[slug] = tuple(
+            StateItem(kind, tuple(item_values(kind, row, references.exported(row)).values()), row.pk)
+            for row in readable
+        )
+    return State(items, tuple(warnings))
+
+
+def state_of_bundle(bundle: Bundle) -> State:
+    """Return the state that is in a file."""
+    parts = {
+        part.kind.slug: tuple(StateItem(part.kind, item.in_order) for item in part.items) for part in bundle.parts
+    }
+    return State(parts, bundle.warnings)
+
+
+def _rows_of(kind: Kind, tables: Tables) -> list[Any]:
+    """Return the rows of a kind. A row without a key is damaged, and left out."""
+    model = kind.model
+    table = tables.get(model._meta.db_table)
+    if table is None:
+        return []
+    database = router.db_for_write(model)
+    fields = model._meta.concrete_fields
+    names = [each.attname for each in fields]
+    places = {column: number for number, column in enumerate(table.columns)}
+    rows = []
+    for stored in table.rows:
+        found = [_decode(stored[places[each.column]]) if each.column in places else None for each in fields]
+        values = [_convert(each, value, database) for each, value in zip(fields, found, strict=True)]
+        rows.append(model.from_db(database, names, values))
+    return [row for row in rows if row.pk]
+
+
+def _convert(column: Any, value: Any, database: str) -> Any:
+    """Return the value that the column has in Python, as a query would. A foreign key is a text."""
+    for convert in column.target_field.get_db_converters(connections[database]) if column.is_relation else ():
+        value = convert(value, None, connections[database])
+    if column.is_relation:
+        return value
+    return column.from_db_value(value, None, connections[database])
+
+
+def _decode(stored: Any) -> Any:
+    """Return a stored value as SQLite gives it: text that is not UTF-8 as bytes."""
+    if isinstance(stored, dict):
+        return base64.b64decode(stored["blob"])
+    if isinstance(stored, str):
+        try:
+            stored.encode()
+        except UnicodeEncodeError:
+            return stored.encode(errors="surrogateescape")
+    return stored
+
+
+def _order(kind: Kind, row: PortableRow) -> tuple[Any, ...]:
+    return (*(_sortable(row, column) for column in kind.order), row.created_at or EARLIEST, row.pk)
+
+
+def _sortable(row: PortableRow, column: str) -> Any:
+    """Return a value that sorts as an export does. None comes first."""
+    value = getattr(row, column.removeprefix("-"))
+    if column.startswith("-"):
+        return not value
+    return value if isinstance(value, str) else (value is not None, value or 0)
+
+
+# --- Comparing --------------------------------------------------------------------------------------------------------
+
+
+class ChangeType(StrEnum):
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A member that has another value."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """An item that differs between two states. One of `before` and `after` may be None."""
+
+    before: StateItem | None
+    after: StateItem | None
+
+    @property
+    def type(self) -> ChangeType:
+        if self.before is None:
+            return ChangeType.ADDED
+        return ChangeType.REMOVED if self.after is None else ChangeType.CHANGED
+
+    @property
+    def item(self) -> StateItem:
+        """The later of the two."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+    @property
+    def fields(self) -> tuple[FieldChange, ...]:
+        """The members that differ: all that are not empty, for an item that only one state has."""
+        kind = self.item.kind
+        before = self.before.in_order if self.before else (None,) * len(kind.members)
+        after = self.after.in_order if self.after else (None,) * len(kind.members)
+        return tuple(
+            FieldChange(member.name, old, new)
+            for member, old, new in zip(kind.members, before, after, strict=True)
+            if old != new
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The items that differ, by kind, in the order of the states."""
+
+    changes: Mapping[Slug, tuple[ItemChange, ...]] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[ItemChange]:
+        for changes in self.changes.values():
+            yield from changes
+
+    def __bool__(self) -> bool:
+        return any(self.changes.values())
+
+    def of_type(self, slug: Slug, change_type: ChangeType) -> list[ItemChange]:
+        return [change for change in self.changes.get(slug, ()) if change.type is change_type]
+
+
+def compare_states(before: State, after: State) -> Comparison:
+    """Return what differs in the kinds that both states have. Comparing the other way round gives the mirror image."""
+    return Comparison(
+        {
+            slug: tuple(_compare_kind(before.items[slug], after.items[slug]))
+            for slug in KINDS
+            if slug in before.items and slug in after.items
+        }
+    )
+
+
+def _compare_kind(before: Sequence[StateItem], after: Sequence[StateItem]) -> Iterator[ItemChange]:
+    """Yield the changes: those of items of `after` in its order, then the items that only `before` has."""
+    left: dict[Identity, list[StateItem]] = defaultdict(list)
+    right: dict[Identity, list[StateItem]] = defaultdict(list)
+    for items, by_identity in ((before, left), (after, right)):
+        for item in items:
+            by_identity[item.identity].append(item)
+    pairs = {id(new): old for identity in right for old, new in _pair(left.get(identity, []), right[identity])}
+    paired = {id(old) for old in pairs.values()}
+    for item in after:
+        old = pairs.get(id(item))
+        if old is None or old.in_order != item.in_order:
+            yield ItemChange(old, item)
+    for item in before:
+        if id(item) not in paired:
+            yield ItemChange(item, None)
+
+
+def _pair(before: Sequence[StateItem], after: Sequence[StateItem]) -> Iterator[tuple[StateItem, StateItem]]:
+    """Pair the items of one identity: equal ones first, then those of one row, then in order."""
+    left, right = list(before), list(after)
+    for key in (_values_of, _row_of):
+        waiting: dict[Hashable, deque[StateItem]] = defaultdict(deque)
+        for item in left:
+            waiting[key(item)].append(item)
+        pairs = [(waiting[key(item)].popleft(), item) for item in right if key(item) and waiting[key(item)]]
+        yield from pairs
+        used = {id(item) for pair in pairs for item in pair}
+        left, right = ([item for item in items if id(item) not in used] for items in (left, right))
+    yield from zip(left, right, strict=False)
+
+
+def _values_of(item: StateItem) -> Hashable:
+    return tuple(tuple(value) if isinstance(value, list) else value for value in item.in_order)
+
+
+def _row_of(item: StateItem) -> Hashable:
+    return item.row_id
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def write_state(state: State, moment: datetime | None = None) -> bytes:
+    """Return a file with the items of a state, for an import."""
+    sections = {
+        slug: [without_empty(KINDS[slug], item.values) for item in state.items[slug]]
+        for slug in IN_ORDER_OF_IMPORT
+        if slug in state.items
+    }
+    return write_bundle(sections, moment or timezone.now())
+
+
+def canonical(item: StateItem) -> str:
+    """Return the values of an item as JSON that is equal for equal values."""
+    return json.dumps(item.values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
