@@ -14,7 +14,15 @@ import pytest
 from tests.installation import Installation
 from tests.processes import family, none_is_left, wait_until
 from tests.ups import Up, free_port, start_up
-from tests.workers import backups, hold_in_the_middle, resume_when_it_must_end, show, states, the_next_one_succeeds, work_files
+from tests.workers import (
+    backups,
+    hold_in_the_middle,
+    resume_when_it_must_end,
+    show,
+    states,
+    the_next_one_succeeds,
+    work_files,
+)
 
 pytestmark = pytest.mark.long
 

@@ -423,6 +423,26 @@ class RestoreUnsettled(RestoreFailed):
     """A restore was interrupted, and the live data is unknown or damaged. The previous data is kept."""
 
 
+class StateNotFound(TvarrBackupError):
+    """A text names no state of the configuration, or one that does not exist."""
+
+
+class StateUnavailable(TvarrBackupError):
+    """A state is not stored: the history does not reach back, or the backup has to be read first."""
+
+
+class StateUnread(StateUnavailable):
+    """The configuration of a backup has not been read yet. `filename` is its name."""
+
+    def __init__(self, message: str, filename: str, **facts: object) -> None:
+        super().__init__(message, filename=filename, **facts)
+        self.filename = filename
+
+
+class EventNotFound(TvarrBackupError):
+    """There is no such event in the history, or no such item."""
+
+
 class UserNotFound(TvarrBackupError):
     """The user does not exist, or may not sign in."""
 

@@ -40,14 +40,18 @@ def pack(tables: Tables) -> str:
 def unpack(packed: str) -> dict[str, Table]:
     """Return the rows in a packed text. Raises `ValueError` if it is not one, or is too large."""
     try:
-        unpacking = zlib.decompressobj()
-        raw = unpacking.decompress(base64.b64decode(packed, validate=True), MOST_UNPACKED_BYTES)
-        if not unpacking.eof:
-            raise ValueError("It is incomplete or too large.")
-        value = json.loads(raw)
+        value = json.loads(_decompress(base64.b64decode(packed, validate=True)))
         return {str(name): _checked(table["columns"], table["rows"]) for name, table in value.items()}
     except (zlib.error, ValueError, RecursionError, TypeError, KeyError, AttributeError) as problem:
         raise ValueError("This is not a packed configuration.") from problem
+
+
+def _decompress(raw: bytes) -> bytes:
+    unpacking = zlib.decompressobj()
+    found = unpacking.decompress(raw, MOST_UNPACKED_BYTES)
+    if not unpacking.eof:
+        raise ValueError("It is incomplete or too large.")
+    return found
 
 
 def _checked(columns: Any, rows: Any) -> Table:

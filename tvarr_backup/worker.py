@@ -31,7 +31,7 @@ from django_q.timeout import TimeoutHandler
 
 from tvarr_backup import conf
 from tvarr_backup.errors import BackupUnsupported, DatabaseUnusable
-from tvarr_backup.operations import reserve, schedule, track
+from tvarr_backup.operations import history, reserve, schedule, track
 from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
 from tvarr_backup.operations.disk import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
@@ -121,6 +121,7 @@ class Worker:
             _Chore("lost tasks", _FORGOTTEN_SECONDS, self._perform_forgotten, while_idle=True),
             _Chore("schedule", _SCHEDULE_SECONDS, self._request_due, while_idle=True),
             _Chore("schema", _SIGHTING_SECONDS, record_sighting),
+            _Chore("history", history.COMPARE_SECONDS, history.compare_now),
             _Chore("backup folder", PROBE_SECONDS, probe_now, due=time.monotonic() + _FIRST_PROBE_SECONDS),
         ]
 

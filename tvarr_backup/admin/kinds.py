@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, quote
 from django.contrib.admin.views.main import ChangeList
+from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -28,6 +30,7 @@ from tvarr_backup.fields import FlagColumn, IntegerColumn
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow, TvarrRow
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.history import record_edit
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.kinds import kind_of_model
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
@@ -150,6 +153,7 @@ class ItemAdmin(EscapedTextAdmin):
         elif form.changed_data:
             obj.save(update_fields=[*form.changed_data, "updated_at"])
         if not change or form.changed_data:
+            self._record_edit(request, [obj])
             self._advise_reload(request, [before, obj])
         for warning in obj.expression_warnings():
             self.message_user(request, f"Expression, column {warning.column}: {warning.message}", messages.WARNING)
@@ -169,7 +173,13 @@ class ItemAdmin(EscapedTextAdmin):
         for row in queryset:
             before.append(copy(row))
             row.delete()
+        self._record_edit(request, before)
         self._advise_reload(request, before)
+
+    def _record_edit(self, request: HttpRequest, rows: Iterable[Any]) -> None:
+        actor, ids = Actor(request.user, Origin.WEB), [row.pk for row in rows]
+        edited = {kind_of_model(self.model).slug: ids}
+        transaction.on_commit(partial(record_edit, actor, edited), using=router.db_for_write(self.model))
 
     def _advise_reload(self, request: HttpRequest, changed: Iterable[PortableRow | None]) -> None:
         if needs_reload(changed):

@@ -22,6 +22,7 @@ from tvarr_backup.api.views import StrictView
 from tvarr_backup.columns import require_columns
 from tvarr_backup.etags import etag_of, require_match
 from tvarr_backup.fields import parse_ulid
+from tvarr_backup.operations.history import record_edit
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.tvarr_memory import needs_reload
 from tvarr_backup.tvarr_database import write_transaction
@@ -78,8 +79,12 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
             row = self._require_expected_row()
             before = copy(row)
             row.delete()
+        self._record_edit(row)
         headers = {RELOAD_HEADER: "true"} if needs_reload([before]) else None
         return Response(status=status.HTTP_204_NO_CONTENT, headers=headers)
+
+    def _record_edit(self, row: Any) -> None:
+        record_edit(self.actor, {self.kind.slug: [row.pk]})
 
     def _require_expected_row(self) -> Any:
         """Return the row. Raises `Http404`, or `PreconditionFailed` if `If-Match` expects another version."""
@@ -96,6 +101,8 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
         """Answer with the row and whether tvarr must reload it. The ETag is that of the row alone."""
         answer = self._answer(row, code)
         is_changed = before is None or before.updated_at != row.updated_at
+        if is_changed:
+            self._record_edit(row)
         answer.data["restart_required"] = is_changed and needs_reload([before, row])
         return answer
 

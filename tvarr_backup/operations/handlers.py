@@ -5,11 +5,12 @@ Kind (arguments): result
 - backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names], "free_bytes": of the disk, or null}`
 - verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of
   each], "broken": [file name and reason]}`; damaged and broken backups become warnings
+- read (`filename`): `{"filename", "items": number of items by kind}`; the configuration is kept for comparisons
 - prune: `{"removed": [file names]}`
 - delete (`filename`, `only_if`): `{"removed": [file name]}`
 - restore (`filename`, `accept_newer`, `accept_code`, `offline`): `{"outcome": "restored" or "attention", "filename",
   "pre_restore_backup": metadata or null, "before": rows by table, "after": rows by table, "restart_required": whether
-  tvarr must be restarted, "set_aside": paths of the old files of an offline restore, "facts": sentences about a restore
+  tvarr must be restarted, "event": of the history, or null, "set_aside": paths of the old files of an offline restore, "facts": sentences about a restore
   across versions}`
 - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
 
@@ -34,9 +35,17 @@ from django.db import connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, find_backup, read_folder
+from tvarr_backup.backups.catalogue import (
+    Backup,
+    Broken,
+    configuration_of,
+    delete_backup,
+    find_backup,
+    read_folder,
+)
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import free_bytes
+from tvarr_backup.backups.reading import read_configuration_of
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
@@ -45,13 +54,18 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     OperationCancelled,
     OperationInterrupted,
+    StateUnavailable,
     TvarrBackupError,
 )
+from tvarr_backup.operations import history
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.report import accepted_by, backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting, verdict_on
+from tvarr_backup.operations.states import keep_configuration
+from tvarr_backup.packed_rows import MOST_PACKED, unpack
+from tvarr_backup.portable.states import state_of_tables
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import DatabaseState
 from tvarr_backup.sentences import NOTHING, Sentence
@@ -144,6 +158,8 @@ def restore(operation: Operation, tracker: Tracker) -> None:
     folder, filename = backup_folder(), operation.arguments["filename"]
     facts = verdict_on(find_backup(folder, filename)).facts
     conf.require_no_transaction()
+    if not operation.unrecorded and not is_offline:
+        history.record_before_restore()
     connections[conf.tvarr_alias()].close()  # an offline restore replaces the file
     done = restore_backup(
         conf.live_database(),
@@ -157,6 +173,9 @@ def restore(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     connections[conf.tvarr_alias()].close()
+    event = None
+    if not operation.unrecorded:
+        event = history.record_restore(done.filename, user=operation.requested_by, origin=operation.origin)
     logger.info(
         "restore.done",
         filename=done.filename,
@@ -176,6 +195,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
             "set_aside": list(done.set_aside),
             "restart_required": not is_offline and needs_reload(EVERYTHING),
             "facts": list(facts),
+            "event": event.pk if event else None,
         }
     )
 
@@ -247,6 +267,26 @@ def _log_damage(verification: Verification, tracker: Tracker, *, seconds: float)
     tracker.log(logging.ERROR, "backup.damaged", **sizes, problems=list(verification.problems), seconds=seconds)
     for problem in verification.problems:
         tracker.add_warning(Sentence("{filename}: {problem}", filename=verification.backup.filename, problem=problem))
+
+
+def read(operation: Operation, tracker: Tracker) -> None:
+    folder, filename = backup_folder(), operation.arguments["filename"]
+    packed = read_configuration_of(
+        folder, filename, conf.required_schema(), scratch=conf.scratch_folder(folder), progress=tracker.progress
+    )
+    if not packed:
+        raise StateUnavailable(
+            "The configuration of {filename} cannot be kept: it is missing, damaged, or larger than {limit} kB when packed. "
+            "The backup itself can be restored.",
+            filename=filename,
+            limit=MOST_PACKED // 1000,
+        )
+    if configuration_of(folder, filename) != packed:
+        keep_configuration(find_backup(folder, filename), packed)
+    items = state_of_tables(unpack(packed)).items
+    counts = {slug: len(found) for slug, found in items.items()}
+    logger.info("backup.read", filename=filename, items=sum(counts.values()), seconds=tracker.seconds)
+    tracker.set_result({"filename": filename, "items": counts})
 
 
 def adopt(operation: Operation, tracker: Tracker) -> None:

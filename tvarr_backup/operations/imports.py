@@ -23,8 +23,9 @@ from django.db.models import Q
 from django.db.models.functions import Length
 
 from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, ImportNotFound, PlanStale, UndoRefused
+from tvarr_backup.operations import history
 from tvarr_backup.operations.actors import Actor
-from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, delete_oldest
+from tvarr_backup.operations.models import HistoryEventKind, ImportRecord, ImportState, Origin, delete_oldest
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult, ResultLine, apply_bundle
 from tvarr_backup.portable.bundles import BundlePlan, BundlePlanner
@@ -97,7 +98,16 @@ def import_bundle(
     except DatabaseError:
         logger.exception("import.unrecorded", kind=done.kind)
         return done
+    history.record_import(HistoryEventKind.IMPORT, record.pk, _rows_in(done.log), user=requested_by, origin=origin)
     return replace(done, record_id=record.pk)
+
+
+def _rows_in(log: ChangeLog) -> dict[Slug, set[str]]:
+    """Return the ids of the rows that a log is about."""
+    rows: dict[Slug, set[str]] = defaultdict(set)
+    for change in log.changes:
+        rows[change.kind.slug].add(change.row_id)
+    return dict(rows)
 
 
 def _require_writable() -> None:
@@ -445,6 +455,7 @@ def undo_import(
     except DatabaseError:
         logger.exception("import.unrecorded", kind=record.kind)
         return done
+    history.record_import(HistoryEventKind.UNDO, undo.pk, _rows_in(done.log), user=requested_by, origin=origin)
     return replace(done, record_id=undo.pk)
 
 

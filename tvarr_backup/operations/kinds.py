@@ -108,6 +108,16 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         failure_event="adoption.failed",
         handler=handlers.adopt,
     ),
+    OperationKind.READ: KindDescription(
+        done="Read",
+        permission="access.export_configuration",
+        steps=(
+            Step("Unpack", {Phase.UNPACK: 90}),
+            Step("Read the configuration", {Phase.CHECK: 10}),
+        ),
+        failure_event="reading.failed",
+        handler=handlers.read,
+    ),
     OperationKind.RESTORE: KindDescription(
         done="Restored",
         permission="operations.restore_backup",

@@ -43,6 +43,7 @@ class OperationKind(models.TextChoices):
     DELETE = "delete", "Deletion"
     ADOPT = "adopt", "Upload"
     RESTORE = "restore", "Restore"
+    READ = "read", "Reading"
 
 
 class OperationState(models.TextChoices):
@@ -237,6 +238,108 @@ class ImportRecord(models.Model):
 
     def __str__(self) -> str:
         return f"import of {self.kind} {self.id}"
+
+
+class HistoryEventKind(models.TextChoices):
+    """What an event of the history was."""
+
+    BASELINE = "baseline", "Start of the history"
+    EDIT = "edit", "Edited"
+    IMPORT = "import", "Imported"
+    UNDO = "undo", "Import undone"
+    RESTORE = "restore", "Backup restored"
+
+
+class HistoryEvent(models.Model):
+    """Changes of the configuration that were made or noticed together.
+
+    `origin` is empty for changes that were made outside, by tvarr or with SQL. `subject` is the import (its id) or the file name of
+    the backup. Each event is later than the one before it, even if the clock went back.
+    """
+
+    at = models.DateTimeField(unique=True)
+    kind = models.CharField(max_length=20, choices=HistoryEventKind)
+    origin = models.CharField(max_length=20, choices=Origin, blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    subject = models.CharField(max_length=255, blank=True, db_index=True)
+
+    class Meta:
+        ordering = ["-at"]
+        verbose_name = "history event"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} at {self.at}"
+
+
+class ItemContent(models.Model):
+    """The values of an item as canonical JSON, stored once for all versions that have them."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.digest
+
+
+class ItemVersion(models.Model):
+    """A version of an item from its event until `ended_at`, or until now if that is null. Without `content`, it was deleted."""
+
+    event = models.ForeignKey(HistoryEvent, on_delete=models.CASCADE, related_name="versions")
+    kind = models.CharField(max_length=30)
+    row_id = models.CharField(max_length=64)
+    name = models.TextField()
+    source_type = models.TextField(blank=True)
+    content = models.ForeignKey(ItemContent, on_delete=models.PROTECT, null=True, related_name="versions")
+    ended_at = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["kind", "row_id"], name="versions_of_an_item")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "row_id"], condition=models.Q(ended_at__isnull=True), name="one_version_now"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class HistoryProgress(models.Model):
+    """One row: how far the history is.
+
+    `revision` grows with each event, `digest` is that of the rows that were compared last, `compared_at` when. `database` is the one
+    whose history it is. States before `complete_since` are no longer complete.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
+    revision = models.PositiveBigIntegerField(default=0)
+    digest = models.CharField(max_length=64, blank=True)
+    compared_at = models.DateTimeField(null=True)
+    database = models.TextField(blank=True)
+    complete_since = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_row_of_history_progress")]
+
+    def __str__(self) -> str:
+        return f"History up to revision {self.revision}"
+
+
+class ReadConfiguration(models.Model):
+    """The configuration of a backup that cannot keep it in its metadata file, by the checksum of its archive."""
+
+    checksum = models.CharField(primary_key=True, max_length=80)
+    packed = models.TextField()
+    read_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-read_at"]
+
+    def __str__(self) -> str:
+        return self.checksum
 
 
 class WorkerSign(models.Model):

@@ -34,9 +34,7 @@ class References:
     `profiles` are the names of encoding profiles by id; those of the live database if it is None.
     """
 
-    def __init__(
-        self, kind: Kind, *, with_waiting: bool = True, profiles: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, kind: Kind, *, with_waiting: bool = True, profiles: Mapping[str, str] | None = None) -> None:
         self._reference = kind.reference
         self._names_by_id: dict[str, dict[str, str]] = {}
         self._ids_by_name: dict[str, dict[str, str]] = {}

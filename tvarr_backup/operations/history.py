@@ -1,0 +1,338 @@
+"""The history of the configuration: every version of each item that users have created, and what changed it.
+
+Imports and edits through this program are recorded immediately, with the user. The worker compares the configuration with the last
+version twice a minute, and records what tvarr or other programs have changed. The comparison reads all rows, because tvarr writes its
+database all the time: 1,000 items take a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, Error, transaction
+from django.db.models import Max, Q, Sum
+from django.db.models.functions import Length
+
+from tvarr_backup import conf
+from tvarr_backup.errors import DatabaseUnusable, StateUnavailable
+from tvarr_backup.formatting import format_time
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.models import (
+    OPEN_STATES,
+    HistoryEvent,
+    HistoryEventKind,
+    HistoryProgress,
+    ItemContent,
+    ItemVersion,
+    Operation,
+    OperationKind,
+)
+from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Slug
+from tvarr_backup.portable.states import (
+    ItemChange,
+    State,
+    StateItem,
+    canonical,
+    hash_tables,
+    read_live_tables,
+    state_of_tables,
+)
+
+logger = structlog.stdlib.get_logger(__name__)
+
+COMPARE_SECONDS = 30
+_SHARED_BY_WORKERS = timedelta(seconds=COMPARE_SECONDS - 5)
+"""Another worker that has compared so recently need not be followed by this one."""
+_ATTEMPTS = 5
+_BATCH = 500
+_ROW_BYTES = 200
+"""What a version takes besides its content, roughly."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What changed the configuration: the kind of event, the user and entrance ("" if outside), and the import or backup."""
+
+    kind: HistoryEventKind
+    origin: str = ""
+    user: Any = None
+    subject: str = ""
+
+
+OUTSIDE = Cause(HistoryEventKind.EDIT)
+Rows = Mapping[Slug, Collection[str]]
+"""The ids of rows by kind."""
+
+
+# --- Recording --------------------------------------------------------------------------------------------------------
+
+
+def is_kept() -> bool:
+    """Return whether there is a history."""
+    return bool(settings.HISTORY_DAYS) and conf.has_our_tables()
+
+
+def compare_now() -> None:
+    """Record what was changed outside since the last comparison. Does nothing if another worker has just done so.
+
+    During a restore it waits for the end, which is recorded as one event.
+    """
+    if not is_kept() or _is_restoring() or not _claim_comparison():
+        return
+    try:
+        tables = read_live_tables()
+        digest = hash_tables(tables)
+        progress = _progress()
+        if (progress.digest, progress.database) == (digest, conf.protected_database()):
+            return
+        record_changes(OUTSIDE)
+    except DatabaseUnusable:
+        return  # reported by health
+    HistoryProgress.objects.filter(pk=1).update(digest=digest)
+    delete_old_versions()
+
+
+def record_edit(actor: Actor, rows: Rows) -> None:
+    """Record an edit of these rows, once it is committed. A failure is logged, and the next comparison records it as made outside."""
+    _record_safely(Cause(HistoryEventKind.EDIT, actor.origin, actor.requested_by), rows)
+
+
+def record_import(kind: HistoryEventKind, key: str, rows: Rows, *, user: Any, origin: str) -> None:
+    """Record an applied import or its undo (by its id), like an edit."""
+    _record_safely(Cause(kind, origin, user, key), rows)
+
+
+def record_restore(filename: str, *, user: Any, origin: str) -> HistoryEvent | None:
+    """Record all differences that a restore has made as one event. Failures are logged."""
+    return _record_safely(Cause(HistoryEventKind.RESTORE, origin, user, filename))
+
+
+def record_before_restore() -> None:
+    """Record what was changed outside until now, so that it does not count as changed by the restore."""
+    _record_safely(OUTSIDE)
+
+
+def _record_safely(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:
+    try:
+        return record_changes(cause, rows) if is_kept() else None
+    except (Error, DatabaseUnusable):
+        logger.exception("history.unrecorded", kind=str(cause.kind))
+        return None
+
+
+def record_changes(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:
+    """Compare the configuration, or only these rows, with the last versions, and record what has changed, if anything.
+
+    The first call records everything as the baseline, and so does the first one for another database. Nothing is locked while rows
+    are read: if another process has recorded an event in the meantime, they are read again. Raises `django.db.Error`.
+    """
+    for _ in range(_ATTEMPTS):
+        progress = _progress()
+        is_baseline = progress.database != conf.protected_database()
+        compared = None if is_baseline else _with_referring(rows)
+        state = state_of_tables(read_live_tables(tuple(KINDS) if compared is None else _needed_kinds(compared)))
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            current = HistoryProgress.objects.filter(pk=1, revision=progress.revision)
+            if current.update(revision=progress.revision + 1):
+                return _store(Cause(HistoryEventKind.BASELINE) if is_baseline else cause, state, compared)
+    raise Error("Other processes have recorded changes at the same time, again and again.")
+
+
+def _with_referring(rows: Rows | None) -> Rows | None:
+    """Return the rows with those that may name one of them. A rule changes when its profile is renamed."""
+    if rows is None or Slug.ENCODING_PROFILES not in rows:
+        return rows
+    rules = ItemVersion.objects.filter(kind=Slug.CLIENT_DETECTION_RULES, ended_at=None).values_list("row_id", flat=True)
+    return {**rows, Slug.CLIENT_DETECTION_RULES: {*rows.get(Slug.CLIENT_DETECTION_RULES, ()), *rules}}
+
+
+def _needed_kinds(rows: Rows) -> list[Slug]:
+    """Return the kinds to read. Rules need the names of profiles."""
+    return [slug for slug in KINDS if slug in rows or slug is Slug.ENCODING_PROFILES]
+
+
+def _store(cause: Cause, state: State, rows: Rows | None) -> HistoryEvent | None:
+    known = {(version.kind, version.row_id): version for version in _current_versions(state, rows)}
+    found = {
+        (str(item.kind.slug), item.row_id): item
+        for item in state
+        if rows is None or item.row_id in rows.get(item.kind.slug, ())
+    }
+    texts = {key: canonical(item) for key, item in found.items()}
+    digests = {
+        key: hashlib.sha256(f"{key[0]}\n{text}".encode(errors="surrogatepass")).hexdigest()
+        for key, text in texts.items()
+    }
+    changed = [key for key in found if key not in known or known[key].content_id != digests[key]]
+    gone = [key for key, version in known.items() if key not in found and version.content_id is not None]
+    is_baseline = cause.kind == HistoryEventKind.BASELINE
+    if not changed and not gone and not is_baseline:
+        return None
+    event = HistoryEvent.objects.create(
+        at=_next_moment(), kind=cause.kind, origin=cause.origin, requested_by=cause.user, subject=cause.subject
+    )
+    ended = [known[key].pk for key in (*changed, *gone) if key in known]
+    for start in range(0, len(ended), _BATCH):
+        ItemVersion.objects.filter(pk__in=ended[start : start + _BATCH]).update(ended_at=event.at)
+    contents = {digests[key]: texts[key] for key in changed}
+    ItemContent.objects.bulk_create(
+        [ItemContent(digest=digest, text=text) for digest, text in contents.items()],
+        ignore_conflicts=True,
+        batch_size=_BATCH,
+    )
+    versions = [_version(event, key, found[key].identity, digests[key]) for key in changed]
+    versions += [_version(event, key, (known[key].name, known[key].source_type), None) for key in gone]
+    ItemVersion.objects.bulk_create(versions, batch_size=_BATCH)
+    if is_baseline:
+        HistoryProgress.objects.filter(pk=1).update(database=conf.protected_database(), complete_since=event.at)
+    logger.info("history.recorded", kind=str(cause.kind), changed=len(changed), removed=len(gone))
+    return event
+
+
+def _current_versions(state: State, rows: Rows | None) -> Iterable[ItemVersion]:
+    """Yield the last versions of the rows to compare, also of deleted ones, in the kinds that could be read."""
+    for slug in state.items:
+        current = ItemVersion.objects.filter(kind=slug, ended_at=None)
+        if rows is None:
+            yield from current
+            continue
+        ids = list(rows.get(slug, ()))
+        for start in range(0, len(ids), _BATCH):
+            yield from current.filter(row_id__in=ids[start : start + _BATCH])
+
+
+def _version(event: HistoryEvent, key: tuple[str, str], identity: Iterable[str], digest: str | None) -> ItemVersion:
+    name, source_type = (text.replace("\0", "\ufffd") for text in identity)  # PostgreSQL stores no NUL
+    return ItemVersion(event=event, kind=key[0], row_id=key[1], name=name, source_type=source_type, content_id=digest)
+
+
+def _next_moment() -> datetime:
+    last = HistoryEvent.objects.aggregate(last=Max("at"))["last"]
+    now = datetime.now(UTC)
+    return now if last is None or now > last else last + timedelta(microseconds=1)
+
+
+def _progress() -> HistoryProgress:
+    return HistoryProgress.objects.get_or_create(pk=1)[0]
+
+
+def _claim_comparison() -> bool:
+    """Return whether it is this worker's turn. A time in the future is that of a clock that was wrong."""
+    now = datetime.now(UTC)
+    _progress()
+    is_due = Q(compared_at=None) | Q(compared_at__lt=now - _SHARED_BY_WORKERS) | Q(compared_at__gt=now)
+    return bool(HistoryProgress.objects.filter(is_due, pk=1).update(compared_at=now))
+
+
+def _is_restoring() -> bool:
+    return Operation.objects.filter(
+        kind=OperationKind.RESTORE, state__in=OPEN_STATES, database=conf.protected_database()
+    ).exists()
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def state_at(moment: datetime) -> State:
+    """Return the configuration at a time. Raises `StateUnavailable`."""
+    since = complete_since()
+    if since is None:
+        raise StateUnavailable("There is no history yet. A running worker begins it.")
+    if moment < since:
+        raise StateUnavailable(
+            "The history begins {since}, later than {moment}. Choose a later time, or a backup.",
+            since=format_time(since),
+            moment=format_time(moment),
+        )
+    valid = Q(ended_at=None) | Q(ended_at__gt=moment)
+    versions = ItemVersion.objects.filter(valid, event__at__lte=moment, content__isnull=False)
+    items: dict[Slug, list[StateItem]] = {slug: [] for slug in IN_ORDER_OF_IMPORT}
+    for version in versions.select_related("content").order_by("row_id"):
+        if version.kind in KINDS:
+            items[Slug(version.kind)].append(item_of(version))
+    return State({slug: tuple(found) for slug, found in items.items()})
+
+
+def complete_since() -> datetime | None:
+    """Return the earliest time whose state is known, or None if there is no history."""
+    return HistoryProgress.objects.filter(pk=1).values_list("complete_since", flat=True).first()
+
+
+def item_of(version: ItemVersion) -> StateItem:
+    """Return the item of a version that has a content. A member that the version lacks has its default."""
+    assert version.content is not None
+    kind, stored = KINDS[Slug(version.kind)], json.loads(version.content.text)
+    values = (stored.get(member.name, _default(member.default)) for member in kind.members)
+    return StateItem(kind, tuple(values), version.row_id)
+
+
+def _default(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def changes_of(events: Iterable[HistoryEvent]) -> dict[int, list[ItemChange]]:
+    """Return what each event changed, by its key, sorted by kind and name. Makes two queries."""
+    listed = list(events)
+    moments = {event.at: event.pk for event in listed}
+    after = ItemVersion.objects.filter(event__in=listed).select_related("content", "event")
+    before = ItemVersion.objects.filter(ended_at__in=moments).select_related("content")
+    ended = {
+        (moments[version.ended_at], version.kind, version.row_id): version for version in before if version.ended_at
+    }
+    changes: dict[int, list[ItemChange]] = {event.pk: [] for event in listed}
+    for version in after:
+        if version.kind not in KINDS:
+            continue
+        previous = ended.get((version.event_id, version.kind, version.row_id))
+        old = item_of(previous) if previous and previous.content_id else None
+        new = item_of(version) if version.content_id else None
+        if old or new:
+            changes[version.event_id].append(ItemChange(old, new))
+    order = {slug: number for number, slug in enumerate(KINDS)}
+    for found in changes.values():
+        found.sort(key=lambda change: (order[change.item.kind.slug], change.item.identity))
+    return changes
+
+
+def used_bytes() -> int:
+    """Return roughly how much space the history takes."""
+    text = ItemContent.objects.aggregate(size=Sum(Length("text")))["size"] or 0
+    return int(text) + _ROW_BYTES * ItemVersion.objects.count()
+
+
+# --- Retention --------------------------------------------------------------------------------------------------------
+
+
+def delete_old_versions() -> None:
+    """Delete versions that ended too long ago, and then the oldest ones until the history is small enough."""
+    horizon = datetime.now(UTC) - timedelta(days=settings.HISTORY_DAYS)
+    _delete_versions(ItemVersion.objects.filter(ended_at__lt=horizon))
+    while used_bytes() > settings.HISTORY_BYTES:
+        oldest = ItemVersion.objects.filter(ended_at__isnull=False).order_by("ended_at").values_list("pk", flat=True)
+        keys = list(oldest[:_BATCH])
+        if not keys:
+            return  # what is left is the current configuration
+        _delete_versions(ItemVersion.objects.filter(pk__in=keys))
+
+
+def _delete_versions(versions: Any) -> None:
+    """Delete ended versions, then events and contents that no version has any more."""
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        last = versions.aggregate(last=Max("ended_at"))["last"]
+        if last is None:
+            return
+        versions.delete()
+        # A deletion that is older than all states which can be shown has nothing left to say.
+        ItemVersion.objects.filter(content=None, ended_at=None, event__at__lte=last).delete()
+        HistoryEvent.objects.filter(versions=None).exclude(kind=HistoryEventKind.BASELINE).delete()
+        ItemContent.objects.filter(versions=None).delete()
+        HistoryProgress.objects.filter(pk=1).filter(Q(complete_since=None) | Q(complete_since__lt=last)).update(
+            complete_since=last
+        )
