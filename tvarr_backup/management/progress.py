@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.management.terminal import Terminal
+from tvarr_backup.operations import actions
 from tvarr_backup.operations.kinds import PHASE_LABELS
+from tvarr_backup.operations.models import Operation
+from tvarr_backup.operations.run import run_here
 
 _BAR = "{desc}{percentage:3.0f}% |{bar}| {elapsed}"
 
@@ -46,3 +51,14 @@ class ProgressDisplay(contextlib.AbstractContextManager["ProgressDisplay", None]
             terminal = Terminal(self._stream)
             terminal.write_line(PHASE_LABELS[phase])
             terminal.flush()
+
+
+def run_with_progress(action: Callable[[actions.Start], Operation], message: Callable[[str], object]) -> Operation:
+    """Perform an action in this process and record it in the history if possible. `message` is called if it is not."""
+    begun: list[Operation] = []
+    try:
+        with ProgressDisplay() as display:
+            return action(partial(run_here, watch=display, on_begin=begun.append))
+    finally:
+        for unrecorded in filter(None, (one.unrecorded for one in begun)):
+            message(f"This operation could not be recorded in the history: {unrecorded}")

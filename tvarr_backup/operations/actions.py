@@ -36,6 +36,7 @@ from tvarr_backup.errors import (
     BackupNotFound,
     DatabaseUnusable,
     DeletionsUnconfirmed,
+    EventNotFound,
     OperationRunning,
     SelectionEmpty,
     TvarrBackupError,
@@ -49,20 +50,32 @@ from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.imports import (
     OpenImport,
     apply_pending,
+    choose_overwriting,
     find_applied_import,
     import_file,
+    keep_import,
     plan_undo_of,
 )
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import BackupSettings, ImportRecord, ImportState, Operation, OperationKind
+from tvarr_backup.operations.models import (
+    BackupSettings,
+    HistoryEvent,
+    ImportRecord,
+    ImportState,
+    ItemVersion,
+    Operation,
+    OperationKind,
+)
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
+from tvarr_backup.operations.states import NamedState, find_state
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult
 from tvarr_backup.portable.envelope import Bundle, Envelope
 from tvarr_backup.portable.export import Export, stream_bundle, stream_export
 from tvarr_backup.portable.kinds import Kind, Slug
+from tvarr_backup.portable.states import State, select_items, with_missing_profiles, write_state
 from tvarr_backup.portable.undo import UndoPlan, UndoResult
 from tvarr_backup.quoting import quoted
 
@@ -395,6 +408,67 @@ def undo_import(
     """
     actor.require(IMPORT)
     return imports.undo_import(record, include, fingerprint, requested_by=actor.requested_by, origin=actor.origin)
+
+
+# --- States and history ----------------------------------------------------------------------------------------------
+
+
+def read_state(actor: Actor, text: str) -> NamedState:
+    """Return the state of the configuration that a text names. Raises what `find_state` raises."""
+    actor.require(EXPORT)
+    return find_state(text)
+
+
+def request_reading(actor: Actor, name: str, *, start: Start = submit) -> Operation:
+    """Read the configuration of a backup whose metadata file lacks it. Raises what `find_backup` and `start` raise."""
+    actor.require(KINDS[OperationKind.READ].permission)
+    folder = backup_folder()
+    filename = find_backup(folder, find_name(folder, name)).filename
+    return _start(actor, OperationKind.READ, start, filename=filename)
+
+
+def take_items(actor: Actor, state: State, names: Collection[str] = (), kinds: Collection[Slug] = tuple(Slug)) -> bytes:
+    """Return a file with items of a state, and the profiles they need, for an import that the actor may apply.
+
+    Names are those of `select_items`; all items without any. Raises `ItemNotFound`, or `SelectionEmpty`.
+    """
+    actor.require(IMPORT)
+    taken = with_missing_profiles(select_items(state, names, kinds), state)
+    if not any(taken):
+        raise SelectionEmpty("There is nothing to take. Select at least one item.")
+    return write_state(taken)
+
+
+def preview_taking(actor: Actor, taken: bytes, *, file_name: str) -> ImportRecord:
+    """Store a file of `take_items` as a pending import, in which changed items are overwritten unless the user decides otherwise."""
+    actor.require(IMPORT)
+    record = keep_import(taken, file_name=file_name, user=actor.user)
+    choose_overwriting(record)
+    return record
+
+
+def find_events(actor: Actor) -> QuerySet[HistoryEvent]:
+    """Return the events of the history, newest first."""
+    actor.require(EXPORT)
+    return HistoryEvent.objects.select_related("requested_by")
+
+
+def find_event(actor: Actor, key: int) -> HistoryEvent:
+    """Return an event of the history. Raises `EventNotFound`."""
+    found = find_events(actor).filter(pk=key).first()
+    if found is None:
+        raise EventNotFound("The history has no event {key}.", key=key)
+    return found
+
+
+def find_versions(actor: Actor, kind: Kind, row_id: str) -> list[ItemVersion]:
+    """Return the versions of an item, newest first. Raises `EventNotFound`."""
+    actor.require(EXPORT)
+    versions = ItemVersion.objects.filter(kind=kind.slug, row_id=row_id)
+    found = list(versions.select_related("event__requested_by", "content").order_by("-event__at"))
+    if not found:
+        raise EventNotFound("The history has no item {id} of the {kind}.", id=quoted(row_id), kind=kind.label)
+    return found
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

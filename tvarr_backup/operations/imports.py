@@ -26,7 +26,7 @@ from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, ImportNotFound, Pla
 from tvarr_backup.operations import history
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import HistoryEventKind, ImportRecord, ImportState, Origin, delete_oldest
-from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.answers import Answers, Resolution
 from tvarr_backup.portable.apply import BundleResult, ImportResult, ResultLine, apply_bundle
 from tvarr_backup.portable.bundles import BundlePlan, BundlePlanner
 from tvarr_backup.portable.choices import Change, Choices, find_changed_items, join_fingerprints, read_choices
@@ -181,6 +181,13 @@ def keep_import(content: bytes, *, file_name: str, user: Any) -> ImportRecord:
             choices=_choices_as_json({}),
             created_at=datetime.now(UTC),
         )
+
+
+def choose_overwriting(record: ImportRecord) -> None:
+    """Choose to overwrite each changed item of a new pending import."""
+    for plan in open_import(record).whole.plans:
+        record.refresh_from_db()
+        change_choices(open_import(record, plan.kind.slug), Change(bulk=Resolution.OVERWRITE))
 
 
 def _make_room(user: Any, size: int) -> None:

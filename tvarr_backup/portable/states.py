@@ -14,12 +14,14 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from django.db import connections, router
 from django.utils import timezone
 
-from tvarr_backup.models import PortableRow
+from tvarr_backup.errors import ItemNotFound
+from tvarr_backup.models import EncodingProfile, PortableRow
 from tvarr_backup.packed_rows import Table, Tables
 from tvarr_backup.portable.envelope import Bundle
 from tvarr_backup.portable.export import write_bundle
@@ -27,6 +29,7 @@ from tvarr_backup.portable.items import describe_unreadable, item_values, withou
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Identity, Kind, Slug
 from tvarr_backup.portable.references import References
 from tvarr_backup.portable.stored_rows import find_columns, read_all_rows
+from tvarr_backup.quoting import quoted
 from tvarr_backup.ranges import EARLIEST
 
 
@@ -130,7 +133,7 @@ def state_of_tables(tables: Tables) -> State:
         kind, created = KINDS[slug], [row for row in rows[slug] if not row.is_system]
         warnings += [describe_unreadable(row) for row in created if row.unreadable]
         references = References(kind, profiles=profiles)
-        readable = sorted((row for row in created if not row.unreadable), key=lambda row, kind=kind: _order(kind, row))
+        readable = sorted((row for row in created if not row.unreadable), key=partial(_order, kind))
         items[slug] = tuple(
             StateItem(kind, tuple(item_values(kind, row, references.exported(row)).values()), row.pk)
             for row in readable
@@ -161,11 +164,8 @@ def _rows_of(kind: Kind, table: Table) -> list[Any]:
 
 def _convert(column: Any, value: Any, database: str) -> Any:
     """Return the value that the column has in Python, as a query would. A foreign key is a text."""
-    for convert in column.target_field.get_db_converters(connections[database]) if column.is_relation else ():
-        value = convert(value, None, connections[database])
-    if column.is_relation:
-        return value
-    return column.from_db_value(value, None, connections[database])
+    stored_as = column.target_field if column.is_relation else column
+    return stored_as.from_db_value(value, None, connections[database])
 
 
 def _decode(stored: Any) -> Any:
@@ -296,7 +296,7 @@ def _pair(before: Sequence[StateItem], after: Sequence[StateItem]) -> Iterator[t
         waiting: dict[Hashable, deque[StateItem]] = defaultdict(deque)
         for item in left:
             waiting[key(item)].append(item)
-        pairs = [(waiting[key(item)].popleft(), item) for item in right if key(item) and waiting[key(item)]]
+        pairs = [(waiting[key(item)].popleft(), item) for item in right if waiting[key(item)]]
         yield from pairs
         used = {id(item) for pair in pairs for item in pair}
         left, right = ([item for item in items if id(item) not in used] for items in (left, right))
@@ -308,7 +308,38 @@ def _values_of(item: StateItem) -> Hashable:
 
 
 def _row_of(item: StateItem) -> Hashable:
-    return item.row_id
+    return item.row_id or id(item)  # items of a file have no row
+
+
+# --- Taking -----------------------------------------------------------------------------------------------------------
+
+
+def select_items(state: State, wanted: Collection[str], kinds: Collection[Slug]) -> State:
+    """Return the items with these names, or all items if `wanted` is empty, of some kinds.
+
+    A name can be that of a source type (`epg:NAME`), or of a kind (`filters/NAME`, `filters/epg:NAME`). Raises `ItemNotFound`.
+    """
+    found = state.only(kinds)
+    if not wanted:
+        return found
+    names = {name: [item for item in found if name in _names_of(item)] for name in wanted}
+    for name, items in names.items():
+        if not items:
+            raise ItemNotFound("It has no item {name}.", name=quoted(name))
+    return found.select(item for items in names.values() for item in items)
+
+
+def _names_of(item: StateItem) -> tuple[str, ...]:
+    identity = item.identity
+    return (identity.name, str(identity), f"{item.kind.slug}/{identity.name}", item.key)
+
+
+def with_missing_profiles(selected: State, state: State) -> State:
+    """Add the profiles of the selected rules that do not exist now, from the state that the rules are from."""
+    rules, profiles = selected.items.get(Slug.CLIENT_DETECTION_RULES, ()), Slug.ENCODING_PROFILES
+    needed = {rule.values["encoding_profile_name"] for rule in rules}
+    missing = needed.difference(EncodingProfile.objects.filter(name__in=needed).values_list("name", flat=True))
+    return state.select([*selected, *(profile for profile in state.items.get(profiles, ()) if profile.name in missing)])
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------

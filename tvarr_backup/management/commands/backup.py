@@ -8,7 +8,6 @@ import sqlite3
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from tvarr_backup.errors import (
     OperationInterrupted,
 )
 from tvarr_backup.formatting import format_count, format_duration, format_exact_time, format_size, format_time
-from tvarr_backup.management.progress import ProgressDisplay
+from tvarr_backup.management.progress import run_with_progress
 from tvarr_backup.management.terminal import TerminalCommand, add_action, complete_files
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
@@ -44,7 +43,6 @@ from tvarr_backup.operations.models import KIND_LABELS, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.restores import damage_of_live, rows_now
-from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
@@ -359,14 +357,8 @@ class Command(TerminalCommand):
             return []
 
     def _run(self, action: Callable[[actions.Start], Operation]) -> Mapping[str, Any]:
-        """Perform an action in this process, record it in the history if possible, and return its result."""
-        begun: list[Operation] = []
-        try:
-            with ProgressDisplay() as display:
-                operation = action(partial(run_here, watch=display, on_begin=begun.append))
-        finally:
-            for unrecorded in filter(None, (one.unrecorded for one in begun)):
-                self.message(f"This operation could not be recorded in the history: {unrecorded}")
+        """Perform an action in this process, and return its result."""
+        operation = run_with_progress(action, self.message)
         if operation.message and operation.kind != OperationKind.VERIFY:
             for sentence in operation.message.splitlines():
                 self.message(sentence)

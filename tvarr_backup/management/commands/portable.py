@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,47 +16,29 @@ from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import program
-from tvarr_backup.errors import AnswerInvalid, PlanStale
+from tvarr_backup.errors import PlanStale
 from tvarr_backup.formatting import format_count
-from tvarr_backup.management.terminal import TerminalCommand, add_action, complete_files, open_input
+from tvarr_backup.management.import_output import ImportCommand, add_answers, read_given_answers
+from tvarr_backup.management.terminal import add_action, complete_files, open_input
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.operations.observe import require_tvarrs
-from tvarr_backup.portable.answers import Answers, read_answers
-from tvarr_backup.portable.apply import BundleResult, ImportResult
+from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.apply import BundleResult
 from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
 from tvarr_backup.portable.envelope import BUNDLE, Bundle, bundle_of, read_bundle, read_envelope
 from tvarr_backup.portable.export import Export
 from tvarr_backup.portable.kinds import KINDS, Slug, kind_named
 from tvarr_backup.portable.report import (
-    bundle_plan_as_data,
-    bundle_result_as_data,
-    plan_as_json,
-    result_as_data,
     undo_as_data,
 )
-from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
+from tvarr_backup.portable.steps import ItemAction, Plan
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.portable.undo import KEPT_BECAUSE, UndoAction
-from tvarr_backup.quoting import quoted
 
-_STATES = {ItemState.IDENTICAL: "unchanged", ItemState.DIFFERENT: "changed", ItemState.SYSTEM: "built-in"}
-_PLANNED = {
-    ItemAction.CREATE: "create",
-    ItemAction.SKIP: "skip",
-    ItemAction.RENAME: "rename to",
-    ItemAction.OVERWRITE: "overwrite",
-    ItemAction.BLOCKED: "blocked",
-}
-_DONE = {
-    ItemAction.CREATE: "created",
-    ItemAction.SKIP: "skipped",
-    ItemAction.RENAME: "renamed",
-    ItemAction.OVERWRITE: "overwritten",
-}
 _WOULD_UNDO = {
     UndoAction.REMOVE: "remove",
     UndoAction.PUT_BACK: "put back",
@@ -71,14 +51,11 @@ _UNDONE = {
     UndoAction.ADD_BACK: "added back",
     UndoAction.KEEP: "kept",
 }
-_CHANGES = (ItemAction.CREATE, ItemAction.RENAME, ItemAction.OVERWRITE)
 _WITH_CHANGES = 3
 """The exit status of `plan --exit-code` if the import would change something."""
-_MOST_LISTED = 20
-"""Items listed for each action without `--verbose`."""
 
 
-class Command(TerminalCommand):
+class Command(ImportCommand):
     help = "Export and import filters, rules and profiles as JSON, and undo imports."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -98,11 +75,7 @@ class Command(TerminalCommand):
             command = add_action(actions, name, text)
             command.add_argument("kind", help=f"{kinds}, or {BUNDLE} for a file with several kinds")
             complete_files(command.add_argument("file", help="the file to import; - is stdin"))
-            _add_answers(command)
-            command.add_argument("--json", action="store_true", help="print one JSON object")
-            command.add_argument(
-                "--verbose", action="store_true", help=f"list all items, not only {_MOST_LISTED} for each action"
-            )
+            add_answers(command)
             if name == "plan":
                 command.add_argument(
                     "--exit-code",
@@ -151,13 +124,13 @@ class Command(TerminalCommand):
 
     def _plan(self, options: dict[str, Any]) -> None:
         plan = plan_bundle(*_read(options))
-        self._show_plan(plan, options)
+        self.show_plan(plan, options, is_bundle=options["kind"] == BUNDLE)
         if blocked := plan.count(ItemAction.BLOCKED):
             raise CommandError(
                 f"{format_count(blocked, 'item')} cannot be imported. Fix the file, or skip them with `--resolve NAME=skip`. "
                 "Until then, nothing is imported."
             )
-        if options["exit_code"] and any(plan.count(action) for action in _CHANGES):
+        if options["exit_code"] and plan.writes:
             self.stdout.flush()
             sys.exit(_WITH_CHANGES)
 
@@ -171,14 +144,11 @@ class Command(TerminalCommand):
                 done = self._import_items(bundle, answers, options["fingerprint"], name)
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
-                self._show_plan(BundlePlan((stale.plan,)), options)
+                self.show_plan(BundlePlan((stale.plan,)), options, is_bundle=False)
             elif isinstance(stale.plan, BundlePlan):
-                self._show_plan(stale.plan, options)
+                self.show_plan(stale.plan, options, is_bundle=True)
             raise
-        if options["json"]:
-            self.print_json(bundle_result_as_data(done) if options["kind"] == BUNDLE else result_as_data(done.only))
-        else:
-            self._show_result(done, options)
+        self.show_result(done, options, is_bundle=options["kind"] == BUNDLE)
 
     def _import_items(
         self, bundle: Bundle, answers: Mapping[Slug, Answers], fingerprint: str | None, name: str
@@ -213,108 +183,6 @@ class Command(TerminalCommand):
         if made:
             self.message(f"To take this back: `{program.NAME} portable undo {made}`")
 
-    def _show_plan(self, plan: BundlePlan, options: dict[str, Any]) -> None:
-        is_bundle = options["kind"] == BUNDLE
-        if options["json"]:
-            if is_bundle:
-                self.print_json(bundle_plan_as_data(plan))
-            else:
-                self.print_json_text(plan_as_json(replace(plan.plans[0], warnings=plan.warnings)))
-            return
-        for warning in plan.warnings:
-            self.message(f"warning: {warning}")
-        for part in plan.plans:
-            if is_bundle and part.steps:
-                self.line(f"{part.kind.label}:")
-            self._show_steps(part, everything=options["verbose"])
-        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
-        self.line(f"{format_count(len(plan.steps), 'item')}: {counts or 'nothing to do'}")
-        self.line(f"fingerprint {plan.fingerprint}")
-
-    def _show_steps(self, plan: Plan, *, everything: bool) -> None:
-        listed = _Listed(everything=everything)
-        for step in plan.steps:
-            if not listed.add(_PLANNED[step.action]):
-                continue
-            target = f' "{step.final_name}"' if step.action is ItemAction.RENAME else ""
-            self.line(
-                f"#{step.position} {_STATES.get(step.state, step.state)}: {step.name} -> {_PLANNED[step.action]}{target}"
-            )
-            for difference in step.differences:
-                self.line(
-                    f"    {difference.field}: now {_abbreviate(difference.now)}, in file {_abbreviate(difference.in_file)}"
-                )
-            for problem in step.problems:
-                self.line(f"    problem: {problem.field}: {problem.message}")
-            for finding in step.warnings:
-                self.line(f"    warning: {finding.field}: {finding.message}")
-        for line in listed.omissions():
-            self.line(line)
-
-    def _show_result(self, done: BundleResult, options: dict[str, Any]) -> None:
-        for note in done.notes:
-            self.message(note)
-        for result in done.results:
-            if options["kind"] == BUNDLE and result.lines:
-                self.line(f"{result.kind.label}:")
-            self._show_lines(result, everything=options["verbose"])
-        self.line(
-            f"{format_count(sum(len(result.lines) for result in done.results), 'item')}: "
-            f"{done.count(ItemAction.CREATE)} created, {done.count(ItemAction.RENAME)} renamed, "
-            f"{done.count(ItemAction.OVERWRITE)} overwritten, {done.unchanged} unchanged, {done.skipped} skipped"
-        )
-        if done.record_id and done.log.changes:
-            self.message(f"To undo this import: `{program.NAME} portable undo {done.record_id}`")
-
-    def _show_lines(self, result: ImportResult, *, everything: bool) -> None:
-        listed = _Listed(everything=everything)
-        for line in result.lines:
-            is_unchanged = line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP
-            outcome = "unchanged" if is_unchanged else _DONE[line.action]
-            if not listed.add(outcome):
-                continue
-            target = f" -> {line.final_name}" if line.final_name != line.original_name else ""
-            self.line(f"{outcome}: {line.original_name}{target}")
-            for finding in line.warnings:
-                self.message(f"warning: {line.original_name}: {finding.field}: {finding.message}")
-        for omission in listed.omissions():
-            self.line(omission)
-
-
-class _Listed:
-    """Counts the items of each group, and how many of them are too many to list."""
-
-    def __init__(self, *, everything: bool) -> None:
-        self._everything = everything
-        self._counts: Counter[str] = Counter()
-
-    def add(self, group: str) -> bool:
-        """Count an item, and return whether to list it."""
-        self._counts[group] += 1
-        return self._everything or self._counts[group] <= _MOST_LISTED
-
-    def omissions(self) -> Iterator[str]:
-        """Yield a line about the items that are not listed, if there are any."""
-        omitted = {group: count - _MOST_LISTED for group, count in self._counts.items() if count > _MOST_LISTED}
-        if omitted and not self._everything:
-            counts = ", ".join(f"{group} {count}" for group, count in omitted.items())
-            yield f"Not listed: {counts}. `--verbose` lists all."
-
-
-def _add_answers(command: ArgumentParser) -> None:
-    command.add_argument("--bulk", metavar="ANSWER", help="for all changed items: skip, rename or overwrite")
-    command.add_argument(
-        "--resolve",
-        metavar="NAME=ANSWER",
-        action="append",
-        default=[],
-        help="for the items of a name, epg:NAME of one source type, or #3, the third item; in a bundle, KIND/NAME for one kind",
-    )
-    command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
-    command.add_argument(
-        "--map", metavar="REFERENCE=NAME", action="append", default=[], help="the item here that a reference means"
-    )
-
 
 def _start_export(options: dict[str, Any]) -> Export:
     if options["bundle"]:
@@ -331,27 +199,12 @@ def _start_export(options: dict[str, Any]) -> Export:
 def _read(options: dict[str, Any]) -> tuple[Bundle, dict[Slug, Answers]]:
     """Return the file, and the answers to each kind. Those that name a kind (`filters/NAME`) are only for that kind."""
     kind = None if options["kind"] == BUNDLE else kind_named(options["kind"])
-    resolutions = _pairs("--resolve", options["resolve"], str.rpartition)  # a name may contain "="
-    new_names = _pairs(
-        "--new-name", options["new_name"], str.partition
-    )  # an item whose name contains "=" can be given as #3
-    references = _pairs("--map", options["map"], str.partition)
-    answers = read_answers(resolutions, options["bulk"], new_names, references)
+    answers = read_given_answers(options)
     with open_input(options["file"]) as file:
         bundle = read_bundle(file) if kind is None else bundle_of(read_envelope(file, kind))
     if kind is not None:
         return bundle, {kind.slug: answers}
     return bundle, split_answers(bundle, answers)
-
-
-def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple[str, str, str]]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        name, divider, value = divide(text, "=")
-        if not divider or not name:
-            raise AnswerInvalid("{option}: expected NAME=VALUE, got {text}.", option=option, text=quoted(text))
-        pairs[name] = value
-    return pairs
 
 
 @contextlib.contextmanager
@@ -379,8 +232,3 @@ def _output(name: str) -> Iterator[BinaryIO]:
                 temporary.unlink(missing_ok=True)
     except OSError as problem:
         raise CommandError(f"{name} cannot be written: {problem.strerror}.") from problem
-
-
-def _abbreviate(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 100 else text[:99] + "…"

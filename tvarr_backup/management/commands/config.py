@@ -1,0 +1,258 @@
+"""The command `config`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Collection
+from io import BytesIO
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import DatabaseError
+from structlog.contextvars import bound_contextvars
+
+from tvarr_backup import program
+from tvarr_backup.errors import EventNotFound, PlanStale, StateUnread
+from tvarr_backup.formatting import format_count, format_exact_time
+from tvarr_backup.management.import_output import ImportCommand, abbreviate, add_answers, read_given_answers
+from tvarr_backup.management.progress import run_with_progress
+from tvarr_backup.management.terminal import add_action, complete_files, open_input, read_count
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import COMMAND_LINE
+from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.failures import explain_failure
+from tvarr_backup.operations.history import changes_of
+from tvarr_backup.operations.models import HistoryEvent, HistoryEventKind, ItemVersion, Origin
+from tvarr_backup.operations.observe import require_tvarrs
+from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
+from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
+from tvarr_backup.portable.comparison_report import change_as_data, comparison_as_data
+from tvarr_backup.portable.envelope import read_bundle
+from tvarr_backup.portable.kinds import KINDS, Slug, kind_named
+from tvarr_backup.portable.states import ChangeType, ItemChange, State, compare_states, state_of_bundle
+from tvarr_backup.portable.steps import ItemAction
+from tvarr_backup.quoting import quoted
+
+_WITH_DIFFERENCES = 3
+"""The exit status of `diff --exit-code` if there are differences."""
+_MOST_EVENTS = 20
+_STATE = (
+    "now, a backup (its name, the start of it, or latest), a time such as 2026-11-24 or 2026-11-24T18:00, import:ID (right "
+    "after that import), or an export: a path with / or .json, or - for stdin"
+)
+
+
+class Command(ImportCommand):
+    help = "Show the history of the configuration, compare two states of it, and take items back."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        kinds = f"one of {', '.join(KINDS)}"
+
+        history = add_action(commands, "history", "Show what changed, when, and who did it, newest first.")
+        history.add_argument("kind", nargs="?", help=f"only this kind: {kinds}")
+        history.add_argument("name", nargs="?", help="only this item, with its values")
+        history.add_argument(
+            "--limit", type=read_count, metavar="NUMBER", default=_MOST_EVENTS, help=f"events (default: {_MOST_EVENTS})"
+        )
+        history.add_argument("--json", action="store_true", help="print one JSON value")
+        history.set_defaults(run=self._history)
+
+        diff = add_action(commands, "diff", "Compare two states of the configuration.")
+        complete_files(diff.add_argument("from", metavar="FROM", help=f"the earlier state: {_STATE}"))
+        complete_files(
+            diff.add_argument("to", metavar="TO", nargs="?", default="now", help="the later state (default: now)")
+        )
+        diff.add_argument("--kind", action="append", metavar="KIND", help=f"{kinds}; may be repeated")
+        diff.add_argument("--json", action="store_true", help="print one JSON object")
+        diff.add_argument(
+            "--exit-code",
+            action="store_true",
+            help=f"exit with {_WITH_DIFFERENCES} if there are differences, and with 0 if not",
+        )
+        diff.set_defaults(run=self._diff)
+
+        take = add_action(
+            commands, "take", "Import items of a state. Changed items are overwritten unless you decide otherwise."
+        )
+        complete_files(take.add_argument("from", metavar="FROM", help=f"the state: {_STATE}"))
+        take.add_argument("--kind", action="append", metavar="KIND", help=f"{kinds}; may be repeated")
+        take.add_argument(
+            "--item",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="only this item: NAME, epg:NAME, or KIND/NAME; may be repeated (default: all)",
+        )
+        take.add_argument("--dry-run", action="store_true", help="only show what would be imported")
+        add_answers(take)
+        take.set_defaults(run=self._take)
+
+    @bound_contextvars(origin=str(Origin.COMMAND))
+    def handle(self, *_args: Any, run: Callable[[dict[str, Any]], None], **options: Any) -> None:
+        stop_on_sigterm()
+        stop_on_first_sigint()
+        try:
+            require_app_database()
+            run(options)
+        except DatabaseError as problem:
+            raise CommandError(str(explain_failure(problem) or f"The database cannot be read: {problem}.")) from problem
+
+    # --- States ------------------------------------------------------------------------------------------------------
+
+    def _read_state(self, text: str) -> State:
+        """Return the state that the user names. A backup without a stored configuration is unpacked first."""
+        if text == "-" or "/" in text or text.endswith(".json"):
+            with open_input(text) as file:
+                return state_of_bundle(read_bundle(file))
+        if text == "now":
+            require_tvarrs()
+        try:
+            return actions.read_state(COMMAND_LINE, text).state
+        except StateUnread as unread:
+            filename = unread.filename
+        run_with_progress(lambda start: actions.request_reading(COMMAND_LINE, filename, start=start), self.message)
+        return actions.read_state(COMMAND_LINE, filename).state
+
+    def _read_warning(self, state: State) -> State:
+        for warning in state.warnings:
+            self.message(f"warning: {warning}")
+        return state
+
+    # --- Actions -----------------------------------------------------------------------------------------------------
+
+    def _diff(self, options: dict[str, Any]) -> None:
+        if options["from"] == options["to"] == "-":
+            raise CommandError("Only one of the states can be read from stdin.")
+        kinds = _read_kinds(options["kind"])
+        before, after = (self._read_warning(self._read_state(options[name])).only(kinds) for name in ("from", "to"))
+        found = compare_states(before, after)
+        if options["json"]:
+            self.print_json(comparison_as_data(found))
+        else:
+            for slug in found.changes:
+                if found.changes[slug]:
+                    self.line(f"{KINDS[slug].label}:")
+                for change in found.changes[slug]:
+                    self._show_change(change, with_values=change.type is ChangeType.CHANGED)
+            counts = ", ".join(f"{sum(change.type is each for change in found)} {each}" for each in ChangeType)
+            self.line(f"{format_count(len(list(found)), 'difference')}: {counts}" if found else "No differences.")
+        if options["exit_code"] and found:
+            self.stdout.flush()
+            raise SystemExit(_WITH_DIFFERENCES)
+
+    def _take(self, options: dict[str, Any]) -> None:
+        state, require_all = self._read_state(options["from"]), _read_kinds(options["kind"])
+        require_tvarrs()
+        bundle = read_bundle(BytesIO(actions.take_items(COMMAND_LINE, state, options["item"], require_all)))
+        answers = split_answers(bundle, read_given_answers(options, bulk="overwrite"))
+        if options["dry_run"]:
+            plan = plan_bundle(bundle, answers)
+            self.show_plan(plan, options, is_bundle=True)
+            if blocked := plan.count(ItemAction.BLOCKED):
+                raise CommandError(
+                    f"{format_count(blocked, 'item')} cannot be imported. Skip them with `--resolve NAME=skip`."
+                )
+            return
+        try:
+            done = actions.import_bundle(COMMAND_LINE, bundle, answers, None, file_name=options["from"])
+        except PlanStale as stale:
+            if isinstance(stale.plan, BundlePlan):
+                self.show_plan(stale.plan, options, is_bundle=True)
+            raise
+        self.show_result(done, options, is_bundle=True)
+
+    def _history(self, options: dict[str, Any]) -> None:
+        if options["name"] is not None:
+            self._show_item(kind_named(options["kind"]).slug, options["name"], options)
+            return
+        kinds = _read_kinds([options["kind"]] if options["kind"] else None)
+        events = actions.find_events(COMMAND_LINE)
+        if options["kind"]:
+            events = events.filter(versions__kind__in=kinds).distinct()
+        listed = list(events[: options["limit"]])
+        changes = {
+            key: [change for change in found if change.item.kind.slug in kinds]
+            for key, found in changes_of(event for event in listed if event.kind != HistoryEventKind.BASELINE).items()
+        }
+        if options["json"]:
+            self.print_json([_event_as_data(event, changes.get(event.pk, [])) for event in listed])
+            return
+        for event in listed:
+            self.line(f"{format_exact_time(event.at)}  {describe_event(event)}")
+            for change in changes.get(event.pk, []):
+                self.line(f"    {change.type}: {change.item.name} ({change.item.kind.model._meta.verbose_name})")
+        if not listed:
+            self.line("The history is empty. A running worker records changes.")
+
+    def _show_item(self, slug: Slug, name: str, options: dict[str, Any]) -> None:
+        versions = _find_versions(slug, name)[: options["limit"]]
+        changes = changes_of([version.event for version in versions])
+        rows = {(version.event_id, version.row_id): version for version in versions}
+        found = [
+            (rows[event, change.item.row_id].event, change)
+            for event, all_changes in changes.items()
+            for change in all_changes
+            if (event, change.item.row_id) in rows and change.item.kind.slug is slug
+        ]
+        if options["json"]:
+            self.print_json([_event_as_data(event, [change]) for event, change in found])
+            return
+        for event, change in found:
+            self.line(f"{format_exact_time(event.at)}  {describe_event(event)}")
+            self._show_change(change, with_values=True)
+
+    def _show_change(self, change: ItemChange, *, with_values: bool) -> None:
+        self.line(f"  {change.type}: {change.item.name}")
+        for field in change.fields if with_values else ():
+            if change.type is ChangeType.CHANGED:
+                self.line(f"    {field.field}: {abbreviate(field.before)} -> {abbreviate(field.after)}")
+            elif field.after if change.type is ChangeType.ADDED else field.before:
+                self.line(f"    {field.field}: {abbreviate(field.after or field.before)}")
+
+
+def _read_kinds(names: Collection[str] | None) -> list[Slug]:
+    return [kind_named(name).slug for name in names] if names else list(KINDS)
+
+
+def _find_versions(slug: Slug, name: str) -> list[ItemVersion]:
+    """Return the versions of all items that have, or had, this name, newest first."""
+    ids = ItemVersion.objects.filter(
+        kind=slug, name=name.rpartition(":")[2] if name.startswith(("stream:", "epg:")) else name
+    )
+    rows = ids.values_list("row_id", flat=True).distinct()
+    versions = ItemVersion.objects.filter(kind=slug, row_id__in=list(rows)).select_related(
+        "event__requested_by", "content"
+    )
+    found = list(versions.order_by("-event__at"))
+    if not found:
+        raise EventNotFound(
+            "The history has no item {name} of the {kind}. See `{program} config history {slug}`.",
+            name=quoted(name),
+            kind=KINDS[slug].label,
+            program=program.NAME,
+            slug=slug.value,
+        )
+    return found
+
+
+def describe_event(event: HistoryEvent) -> str:
+    """Return what an event was and who caused it."""
+    who = event.requested_by.get_username() if event.requested_by else ""
+    origin = event.get_origin_display().lower() if event.origin else "outside this program"
+    what = str(event.get_kind_display())
+    by = f" by {who} ({origin})" if who else f" ({origin})"
+    subject = f": {event.subject}" if event.subject else ""
+    return what if event.kind == HistoryEventKind.BASELINE else f"{what}{by}{subject}"
+
+
+def _event_as_data(event: HistoryEvent, changes: list[ItemChange]) -> dict[str, Any]:
+    return {
+        "id": event.pk,
+        "at": event.at.isoformat().replace("+00:00", "Z"),
+        "event": str(event.kind),
+        "origin": str(event.origin) or None,
+        "user": event.requested_by.get_username() if event.requested_by else None,
+        "subject": event.subject or None,
+        "changes": [change_as_data(change) for change in changes],
+    }
