@@ -12,6 +12,7 @@ from django.utils import timezone
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, configuration_of, find_backup
 from tvarr_backup.backups.lookup import find_name
+from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupNotFound, StateNotFound, StateUnread
 from tvarr_backup.formatting import format_time
 from tvarr_backup.operations import history
@@ -86,6 +87,8 @@ def _of_backup(text: str) -> NamedState:
     try:
         backup = find_backup(backup_folder(), find_name(backup_folder(), text))
     except BackupNotFound as problem:
+        if parse_name(text) is not None or text.startswith("latest"):
+            raise
         raise StateNotFound("{expected}, got {text}.", expected=EXPECTED, text=quoted(text)) from problem
     return NamedState(backup.filename, state_of_backup(backup), backup.sidecar.known_at, backup)
 
