@@ -41,6 +41,7 @@ CANCEL = {
     OperationKind.BACKUP: (OPERATOR, CREATE),
     OperationKind.ADOPT: (OPERATOR, CREATE),
     OperationKind.VERIFY: (OPERATOR, VERIFY),
+    OperationKind.READ: (OPERATOR, VERIFY),
     OperationKind.RESTORE: (ADMINISTRATOR, RESTORE),
     OperationKind.PRUNE: (ADMINISTRATOR, DELETE),
     OperationKind.DELETE: (ADMINISTRATOR, DELETE),
@@ -87,6 +88,13 @@ PAGES: dict[str, Row] = {
         for kind, (first, permission) in CANCEL.items()
     },
     f"POST {_OPERATION}dismiss/": row(SIGNED_IN, answer=302),
+    f"POST {_ONE}read/": row(OPERATOR, VERIFY, answer=302, does="read a backup"),
+    "GET /configuration/": row(VIEWER, EXPORT, does="read the history"),
+    "GET /configuration/compare/": row(VIEWER, EXPORT),
+    "GET /configuration/compare/ two": row(VIEWER, EXPORT, does="compare", query="from=now&to={filename}"),
+    "POST /configuration/take/": row(OPERATOR, EXPORT, IMPORT, answer=302, body={"source": "now", "item": "{item}"}),
+    "GET /configuration/events/<int:number>/": row(VIEWER, EXPORT, does="read an event"),
+    "GET /configuration/items/<str:kind>/<str:row_id>/": row(VIEWER, EXPORT, does="read the history of an item"),
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
@@ -321,7 +329,18 @@ ADMIN: dict[str, Row] = {
 # --- Commands --------------------------------------------------------------------------------------------------------
 
 COMMANDS = {
-    *("backup", "completion", "expression", "operation", "portable", "prepare", "schedule", "status", "token"),
+    *(
+        "backup",
+        "completion",
+        "config",
+        "expression",
+        "operation",
+        "portable",
+        "prepare",
+        "schedule",
+        "status",
+        "token",
+    ),
     *("up", "user", "worker"),
 }
 """Commands have no roles: users who can run them can read and write the files."""

@@ -32,9 +32,18 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.operations import history
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
-from tvarr_backup.operations.models import ImportRecord, ImportState, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import (
+    HistoryEvent,
+    ImportRecord,
+    ImportState,
+    ItemVersion,
+    OperationKind,
+    OperationState,
+    Origin,
+)
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.portable.kinds import KINDS
@@ -101,6 +110,7 @@ class World:
         ]
         applied = {"state": ImportState.APPLIED, "kind": "filters", "origin": Origin.WEB}
         rows += [ImportRecord.objects.create(created_at=datetime.now(UTC), **applied)]
+        history.compare_now()
         self._owner = factories.UserFactory.create()
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
@@ -109,6 +119,7 @@ class World:
         self._known = {
             "content_type_id": str(ContentType.objects.get(app_label="auth", model="user").pk),
             "static": f"/{settings.STATIC_URL.lstrip('/')}",
+            "item": f"filters/{self._rows['filters'].name}",
         }
 
     # --- People -------------------------------------------------------------------------------------------------------
@@ -241,6 +252,9 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "applied": known["record"],
         "import_id": known["record"],
         "name": "guides/install",
+        "number": str(HistoryEvent.objects.latest("pk").pk),
+        "kind": "filters",
+        "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",
         "url": "missing",
         "content_type_id": known["content_type_id"],
