@@ -78,8 +78,8 @@ def test_the_timeline_says_when_who_and_what(keeper: Client) -> None:
         origin=Origin.WEB,
     )
     text = text_of(keeper.get(reverse("configuration")))
-    assert "Imported by keeper 2 filters added" in text
-    assert "Edited outside this program 1 filter changed, 1 removed" in text
+    assert "Imported by keeper 2 filters added: Jetty, Mole" in text
+    assert "Edited outside this program 1 filter changed, 1 removed: Harbour, Pier" in text
     assert "Start of the history" in text
     assert "Versions are kept for 365 days and use" in text
 
@@ -189,13 +189,13 @@ def test_two_moments_are_compared(keeper: Client) -> None:
     first = HistoryEvent.objects.last()
     assert first is not None
     page = compare(keeper, first.at.isoformat().replace("+00:00", "Z"))
-    assert "to Now: 1 filter changed, 1 removed." in text_of(page)
+    assert "to now: 1 filter changed, 1 removed." in text_of(page)
     assert sent_by(page)["item"] == ["filters/stream:Harbour", "filters/stream:Pier"]
 
 
 @pytest.mark.usefixtures("_begun")
 def test_equal_states_have_no_differences(keeper: Client) -> None:
-    assert "From Now to Now: no differences." in text_of(compare(keeper, "now"))
+    assert "From now to now: no differences." in text_of(compare(keeper, "now"))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_what_names_no_state_is_said_in_the_form(keeper: Client, text: str, stat
 
 
 def test_without_names_now_is_compared_with_itself(keeper: Client) -> None:
-    assert "From Now to Now: no differences." in text_of(keeper.get(reverse("compare")))
+    assert "From now to now: no differences." in text_of(keeper.get(reverse("compare")))
 
 
 # --- Backups ----------------------------------------------------------------------------------------------------------

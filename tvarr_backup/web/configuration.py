@@ -29,7 +29,7 @@ from tvarr_backup.operations.states import NOW, NamedState
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
 from tvarr_backup.portable.states import ChangeType, ItemChange, StateItem, compare_states
 from tvarr_backup.web.differences import mark_differences
-from tvarr_backup.web.labels import describe_event, format_made, summarize_changes
+from tvarr_backup.web.labels import describe_event, format_made, list_changes, summarize_changes
 from tvarr_backup.web.operations import lead_to
 from tvarr_backup.web.refusals import refuse_on_page, status_of
 
@@ -140,7 +140,7 @@ def configuration(request: HttpRequest) -> HttpResponse:
     page = Paginator(events, _EVENTS_ON_A_PAGE).get_page(request.GET.get("page"))
     changes = changes_of(event for event in page if event.kind != HistoryEventKind.BASELINE)
     rows = [
-        {"event": event, "title": describe_event(event), "changes": summarize_changes(changes.get(event.pk, ()))}
+        {"event": event, "title": describe_event(event), "changes": list_changes(changes.get(event.pk, ()))}
         for event in page
     ]
     context = {
@@ -149,9 +149,15 @@ def configuration(request: HttpRequest) -> HttpResponse:
         "used": used_bytes(),
         "days": settings.HISTORY_DAYS,
         "offered": _offered_states(),
-        "yesterday": (datetime.now(UTC) - timedelta(days=1)).astimezone().strftime("%Y-%m-%dT%H:%M"),
+        "a_day_ago": _a_day_ago(),
     }
     return render(request, "web/configuration.html", context)
+
+
+def _a_day_ago() -> str:
+    """Return the time a day ago, or the earliest one whose state is known, as the name of a state."""
+    wanted = max(datetime.now(UTC) - timedelta(days=1), complete_since() or datetime.now(UTC))
+    return f"{wanted.astimezone() + timedelta(seconds=59):%Y-%m-%dT%H:%M}"
 
 
 @login_required
@@ -258,11 +264,11 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 
 def state_label(named: NamedState) -> str:
-    """Return a state for a sentence, such as "Backup of 2 Nov 2026, 02:00"."""
+    """Return a state for a sentence, such as "backup of 2 Nov 2026, 02:00"."""
     if named.is_now:
-        return "Now"
+        return NOW
     if named.backup is not None:
-        return f"Backup of {format_made(named.backup.sidecar)}"
+        return f"backup of {format_made(named.backup.sidecar)}"
     return format_time(named.at) if named.at else named.name
 
 
@@ -296,7 +302,7 @@ def take(request: HttpRequest) -> HttpResponse:
         messages.error(request, "Select at least one item.")
         return HttpResponseRedirect(_back_to(request.POST))
     named = actions.read_state(actor, request.POST.get("source", ""))
-    record = actions.preview_taking(actor, actions.take_items(actor, named.state, keys), file_name=state_label(named))
+    record = actions.preview_taking(actor, actions.take_items(actor, named.state, keys), file_name=capfirst(state_label(named)))
     return HttpResponseRedirect(reverse("import-preview", args=[record.pk]))
 
 

@@ -25,6 +25,7 @@ from tvarr_backup.operations.models import (
     Operation,
     OperationKind,
     OperationState,
+    Origin,
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.portable import kinds as portable_kinds
@@ -260,6 +261,8 @@ def describe_event(event: HistoryEvent) -> str:
         return what
     if not event.origin:
         return f"{what} outside this program"
+    if event.origin == Origin.COMMAND:
+        return f"{what} by a command"
     return f"{what} by {event.requested_by}" if event.requested_by else f"{what} ({event.get_origin_display()})"
 
 
@@ -281,6 +284,13 @@ class KindChanges:
     summary: str
     names: list[tuple[str, str]]
     more: int
+
+    @property
+    def some_names(self) -> str:
+        names = [name or "(no name)" for name, _ in self.names]
+        some = ", ".join(names[:NAMED_AT_MOST])
+        rest = len(names) + self.more - NAMED_AT_MOST
+        return f"{some} and {rest:,} more" if rest > 0 else some
 
 
 def list_changes(changes: Iterable[ItemChange]) -> list[KindChanges]:
