@@ -21,6 +21,7 @@ from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, Sys
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import ClientDetectionRule, EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.portable.envelope import BUNDLE, BUNDLE_VERSION, FORMAT_VERSION
+from tvarr_backup.portable.export_findings import ExportFinding, find_in_row
 from tvarr_backup.portable.items import describe_unreadable, exported_item, readable_rows, unreadable_rows
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Kind, ReferenceTarget, Slug
 from tvarr_backup.portable.references import References
@@ -37,12 +38,35 @@ MAX_IDS = 10_000
 _BLOCK_ITEMS = 500
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one kind in an export."""
+
+    kind: Kind
+    queryset: QuerySet[PortableRow]
+    references: References
+    moment: datetime
+
+    def __iter__(self) -> Iterator[PortableRow]:
+        return self.queryset.iterator(chunk_size=_BLOCK_ITEMS)
+
+    def render(self, row: PortableRow) -> bytes:
+        return _indented(exported_item(self.kind, row, self.references.exported(row)))
+
+
 class Export(Iterator[bytes]):
     """The blocks of a file, and sentences about what it leaves out in `warnings`."""
 
-    def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
+    def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...], rows: Sequence[_Rows]) -> None:
         self.warnings = warnings
         self._blocks = blocks
+        self.rows = rows
+
+    def check_rows(self) -> Iterator[ExportFinding]:
+        """Yield what a user should check before sharing the file. Each call reads all rows and checks their expressions."""
+        for rows in self.rows:
+            for row in rows:
+                yield from find_in_row(rows.kind, row)
 
     def __next__(self) -> bytes:
         return next(self._blocks)
@@ -79,8 +103,8 @@ def stream_export(
             "References to missing sources and encoding profiles are left out, because they are unreadable: {problem}"
         )
         warnings += (Sentence(omission, problem=references_problem),)
-    references = References(kind, with_waiting=not references_problem)
-    return Export(_stream(kind, rows, references, timezone.now()), warnings)
+    exported = _Rows(kind, rows, References(kind, with_waiting=not references_problem), timezone.now())
+    return Export(_stream(exported), warnings, (exported,))
 
 
 def stream_bundle(
@@ -100,7 +124,8 @@ def stream_bundle(
         if slug in chosen
     ]
     warnings = tuple(warning for _, export in exports for warning in export.warnings)
-    return Export(_bundle(exports, timezone.now()), warnings)
+    rows = [each for _, export in exports for each in export.rows]
+    return Export(_bundle(exports, timezone.now()), warnings, rows)
 
 
 def _add_profiles(chosen: dict[Slug, Collection[str] | None]) -> None:
@@ -252,15 +277,16 @@ def _read_id(kind: Kind, text: str) -> str:
         raise _not_found(kind, text) from problem
 
 
-def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, moment: datetime) -> Generator[bytes]:
+def _stream(rows: _Rows) -> Generator[bytes]:
+    kind, moment = rows.kind, rows.moment
     began = time.monotonic()
     count = written = 0
     block = b""
-    for number, row in enumerate(rows.iterator(chunk_size=_BLOCK_ITEMS)):
+    for number, row in enumerate(rows):
         if number == 0:
             count = row.exported_rows  # type: ignore[attr-defined]  # annotated
             block = _head(kind, count, moment)
-        block += (b",\n" if number else b"\n") + _indented(exported_item(kind, row, references.exported(row)))
+        block += (b",\n" if number else b"\n") + rows.render(row)
         if number % _BLOCK_ITEMS == _BLOCK_ITEMS - 1:
             written += len(block)
             yield block
