@@ -35,6 +35,8 @@ WRITTEN_BY = f"tvarr-backup {__version__}"
 """The `tvarr_version` of our files."""
 
 MAX_IDS = 10_000
+TVARR_MAX_BYTES = 2**20
+"""The size of the largest file that tvarr imports."""
 _BLOCK_ITEMS = 500
 
 
