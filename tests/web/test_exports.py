@@ -148,6 +148,45 @@ def test_several_kinds_are_downloaded_as_an_archive_with_a_file_each(viewer: Cli
     assert re.fullmatch(r'attachment; filename="tvarr-export-[-\dT]+\.zip"', response["Content-Disposition"])
 
 
+def large_filters() -> list[Filter]:
+    """Filters whose file is larger than tvarr reads."""
+    return Filter.objects.bulk_create(FilterFactory.build_batch(1000, description="d" * 1000))
+
+
+def test_a_file_for_tvarr_above_1_mib_is_split_in_an_archive(viewer: Client) -> None:
+    rows, rule = large_filters(), DataMappingRuleFactory.create()
+    for selection in ({"all": "filters"}, {"all": ["filters", "data-mapping-rules"]}):
+        response = send(viewer, "/export/download/", {"as": "files"} | selection)
+        with zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content))) as archive:
+            files = {re.sub(r"\d{4}[-T\d]{15}", "", name): archive.read(name) for name in archive.namelist()}
+        assert list(files)[:2] == ["tvarr-filters--1.json", "tvarr-filters--2.json"]
+        assert all(len(content) <= 2**20 for content in files.values())
+        names = {item["name"] for content in files.values() for item in json.loads(content)["items"]}
+        assert names - {rule.name} == {row.name for row in rows}
+
+
+def test_one_file_with_all_items_is_never_split(viewer: Client) -> None:
+    large_filters()
+    response = send(viewer, "/export/download/", {"as": "bundle", "all": "filters"})
+    assert len(names_in(response)) == 1000
+
+
+def test_the_preview_of_a_file_above_1_mib_offers_to_split_it(viewer: Client) -> None:
+    large_filters()
+    preview = send(viewer, "/export/preview/", {"as": "bundle", "all": "filters"})
+    assert "This file is larger than 1 MiB, so tvarr refuses it. Download in smaller files" in text_of(preview)
+    assert 'formaction="/export/download/" name="as" value="files"' in preview.content.decode()
+    preview = send(viewer, "/export/preview/", {"as": "files", "all": "filters"})
+    assert "tvarr refuses files above 1 MiB. The download has these items in several files." in text_of(preview)
+
+
+def test_the_preview_of_a_large_bundle_says_nothing_about_its_size(viewer: Client) -> None:
+    large_filters()
+    DataMappingRuleFactory.create()
+    preview = send(viewer, "/export/preview/", {"as": "bundle", "all": ["filters", "data-mapping-rules"]})
+    assert "tvarr refuses" not in text_of(preview)
+
+
 def test_all_selected_items_can_be_downloaded_as_one_file(viewer: Client) -> None:
     rows, rule = FilterFactory.create_batch(2), DataMappingRuleFactory.create()
     selection = {"as": "bundle", "all": "data-mapping-rules", "ids-filters": rows[0].pk}
@@ -178,7 +217,9 @@ def test_a_refusal_keeps_the_type_of_the_file(viewer: Client) -> None:
 
 def test_the_page_says_what_tvarr_reads(viewer: Client) -> None:
     FilterFactory.create()
-    assert "tvarr itself reads only these, of at most 1 MiB each" in text_of(viewer.get("/export/"))
+    assert "tvarr itself reads only these, of at most 1 MiB each, so larger ones are split" in text_of(
+        viewer.get("/export/")
+    )
 
 
 def test_there_is_one_main_button(viewer: Client) -> None:

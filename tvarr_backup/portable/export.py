@@ -38,6 +38,7 @@ MAX_IDS = 10_000
 TVARR_MAX_BYTES = 2**20
 """The size of the largest file that tvarr imports."""
 _BLOCK_ITEMS = 500
+_BETWEEN, _END = b",\n", b"\n  ]\n}\n"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,14 @@ class Export(Iterator[bytes]):
         self.warnings = warnings
         self._blocks = blocks
         self.rows = rows
+
+    def split(self, most_bytes: int = TVARR_MAX_BYTES) -> Iterator[bytes]:
+        """Yield the rows of one kind as whole files of at most this size, instead of the blocks. One file is in memory at a time.
+
+        An item that is larger has a file of its own.
+        """
+        (rows,) = self.rows
+        return _split(rows, most_bytes)
 
     def check_rows(self) -> Iterator[ExportFinding]:
         """Yield what a user should check before sharing the file. Each call reads all rows and checks their expressions."""
@@ -224,9 +233,10 @@ def _order(kind: Kind) -> tuple[Any, ...]:
     return (*kind.order, Instant(F("created_at")), "id")
 
 
-def export_file_name(kind: Kind, moment: datetime) -> str:
-    """Return a name for an export file, with the time in UTC."""
-    return f"tvarr-{kind.slug.replace('_', '-')}-{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S}.json"
+def export_file_name(kind: Kind, moment: datetime, part: int | None = None) -> str:
+    """Return a name for an export file, with the time in UTC, and its number if it is one of several."""
+    ending = "" if part is None else f"-{part}"
+    return f"tvarr-{kind.url_slug}-{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S}{ending}.json"
 
 
 def _count_of(rows: QuerySet[PortableRow]) -> Subquery:
@@ -280,24 +290,55 @@ def _read_id(kind: Kind, text: str) -> str:
 
 
 def _stream(rows: _Rows) -> Generator[bytes]:
-    kind, moment = rows.kind, rows.moment
     began = time.monotonic()
     count = written = 0
     block = b""
     for number, row in enumerate(rows):
         if number == 0:
             count = row.exported_rows  # type: ignore[attr-defined]  # annotated
-            block = _head(kind, count, moment)
-        block += (b",\n" if number else b"\n") + rows.render(row)
+            block = _head(rows.kind, count, rows.moment)
+        block += (_BETWEEN if number else b"\n") + rows.render(row)
         if number % _BLOCK_ITEMS == _BLOCK_ITEMS - 1:
             written += len(block)
             yield block
             block = b""
-    block = block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+    block = block + _END if count else _empty_file(rows)
     written += len(block)
     yield block
+    _log_export(rows, count, written, began)
+
+
+def _split(rows: _Rows, most_bytes: int) -> Iterator[bytes]:
+    began = time.monotonic()
+    items: list[bytes] = []
+    size_bytes = len(_END) + 1
+    for row in rows:
+        item = rows.render(row)
+        added_bytes = len(item) + (len(_BETWEEN) if items else 0)
+        head_bytes = len(_head(rows.kind, len(items) + 1, rows.moment))
+        if items and head_bytes + size_bytes + added_bytes > most_bytes:
+            yield _file(rows, items, began)
+            items, size_bytes, added_bytes, began = [], len(_END) + 1, len(item), time.monotonic()
+        items.append(item)
+        size_bytes += added_bytes
+    yield _file(rows, items, began)
+
+
+def _file(rows: _Rows, items: Sequence[bytes], began: float) -> bytes:
+    content = (
+        _head(rows.kind, len(items), rows.moment) + b"\n" + _BETWEEN.join(items) + _END if items else _empty_file(rows)
+    )
+    _log_export(rows, len(items), len(content), began)
+    return content
+
+
+def _empty_file(rows: _Rows) -> bytes:
+    return _head(rows.kind, 0, rows.moment) + b"]\n}\n"
+
+
+def _log_export(rows: _Rows, count: int, written: int, began: float) -> None:
     seconds = round(time.monotonic() - began, 3)
-    logger.info("export.made", kind=kind.slug.value, items=count, file_bytes=written, seconds=seconds)
+    logger.info("export.made", kind=rows.kind.slug.value, items=count, file_bytes=written, seconds=seconds)
 
 
 def _head(kind: Kind, count: int, moment: datetime) -> bytes:

@@ -18,9 +18,16 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.envelope import BUNDLE
-from tvarr_backup.portable.export import Export, Exportable, ExportableRow, count_exportable, list_exportable
+from tvarr_backup.portable.export import (
+    TVARR_MAX_BYTES,
+    Export,
+    Exportable,
+    ExportableRow,
+    count_exportable,
+    list_exportable,
+)
 from tvarr_backup.portable.kinds import KINDS, Kind, Slug, kind_named
-from tvarr_backup.transfer.exports import archive_response, bundle_response, export_response
+from tvarr_backup.transfer.exports import bundle_response, export_response, files_response
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import refuse_on_page
 
@@ -148,7 +155,7 @@ def download(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpRe
         with_profiles = "with-profiles" in request.POST
         return bundle_response(actions.export_bundle(actor, selection, with_profiles=with_profiles))
     exports = actions.export_selection(actor, selection)
-    return export_response(*exports[0]) if len(exports) == 1 else archive_response(exports)
+    return export_response(*exports[0]) if _is_one_file(request) and len(exports) == 1 else files_response(exports)
 
 
 @_of_a_selection
@@ -159,7 +166,8 @@ def preview(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpRes
         files = [_preview_file("All items", "all", export)]
     else:
         exports = actions.export_selection(actor, selection)
-        files = [_preview_file(kind.label, kind.url_slug, export) for kind, export in exports]
+        is_split = not _is_one_file(request)
+        files = [_preview_file(kind.label, kind.url_slug, export, is_split=is_split) for kind, export in exports]
     template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
     return render(request, template, {"files": files})
 
@@ -168,17 +176,25 @@ def _is_bundle(request: HtmxRequest, selection: Selection) -> bool:
     """Return whether the items go into one file. Those of one kind do anyway, unless profiles are added to rules."""
     has_rules = KINDS[Slug.CLIENT_DETECTION_RULES] in selection
     adds_profiles = has_rules and "with-profiles" in request.POST
-    return request.POST.get("as") == BUNDLE and (len(selection) > 1 or adds_profiles)
+    return _is_one_file(request) and (len(selection) > 1 or adds_profiles)
 
 
-def _preview_file(label: str, slug: str, export: Export) -> dict[str, Any]:
-    text = b"".join(export).decode()
+def _is_one_file(request: HtmxRequest) -> bool:
+    return request.POST.get("as") == BUNDLE
+
+
+def _preview_file(label: str, slug: str, export: Export, *, is_split: bool | None = None) -> dict[str, Any]:
+    """Return a file for the template. `is_split` says whether tvarr's limit splits it, and is None for a bundle."""
+    content = b"".join(export)
+    text = content.decode()
     return {
         "label": label,
         "slug": slug,
         "warnings": export.warnings,
         "text": text[:_PREVIEW_CHARACTERS],
-        "size": len(text.encode()),
+        "size": len(content),
+        "is_too_large": is_split is not None and len(content) > TVARR_MAX_BYTES,
+        "is_split": is_split,
         "is_whole": len(text) <= _PREVIEW_CHARACTERS,
     }
 
