@@ -18,7 +18,7 @@ from tests.factories import (
     FilterFactory,
     StreamSourceFactory,
 )
-from tests.web.browsing import person, send, text_of
+from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.models import Filter
 from tvarr_backup.portable.export import MAX_IDS
 from tvarr_backup.portable.kinds import KINDS
@@ -288,3 +288,93 @@ def test_many_items_make_the_page_no_heavier(viewer: Client) -> None:
     few = len(viewer.get("/export/").content)
     FilterFactory.create_batch(50)
     assert len(viewer.get("/export/").content) < few + 50
+
+
+class TestFindings:
+    """Items to check before the file is shared, and leaving them out."""
+
+    SECRET = "http://gull:feather7@tv.example.test/list.m3u"  # fictional
+
+    def preview(self, client: Client, **fields: Any) -> Any:
+        return send(client, "/export/preview/", {"as": "bundle"} | fields)
+
+    def test_the_preview_names_the_items_to_check_with_a_button_to_leave_each_out(self, viewer: Client) -> None:
+        bad = FilterFactory.create(name="Bad <b>", expression="oops")
+        leak, _good = FilterFactory.create(description=self.SECRET), FilterFactory.create()
+        page = self.preview(viewer, all="filters")
+        text = text_of(page)
+        assert "Check before you share" in text
+        assert 'Filter "Bad <b>" (stream) The expression is invalid (column' in text
+        assert f'Filter "{leak.name}" (stream) The description may contain credentials' in text
+        assert leave_out_values(page) == [bad.pk, leak.pk, "all"]
+
+    def test_a_list_of_findings_never_shows_the_secret(self, viewer: Client) -> None:
+        FilterFactory.create(description=self.SECRET)
+        found = re.search(
+            r'<section.*?id="export-findings".*?</section>',
+            self.preview(viewer, all="filters").content.decode(),
+            re.DOTALL,
+        )
+        assert found is not None
+        assert "feather7" not in found[0]
+
+    def test_a_preview_without_findings_says_nothing_about_them(self, viewer: Client) -> None:
+        FilterFactory.create()
+        assert "Check before you share" not in text_of(self.preview(viewer, all="filters"))
+
+    def test_an_item_that_is_left_out_is_not_selected_any_more(self, viewer: Client) -> None:
+        bad, good = FilterFactory.create(expression="oops"), FilterFactory.create()
+        page = self.preview(viewer, **{"all": "filters", "leave-out": bad.pk})
+        assert boxes(page) == [(bad.pk, False), (good.pk, True)]
+        assert "Check before you share" not in text_of(page)
+        assert names_in(send(viewer, "/export/download/", fields_of(page, "export-form"))) == [good.name]
+
+    def test_all_items_to_check_are_left_out_and_other_kinds_stay_selected(self, viewer: Client) -> None:
+        for number in range(3):
+            FilterFactory.create(name=f"Bad {number}", expression="oops")
+        good, rule = FilterFactory.create(), DataMappingRuleFactory.create()
+        page = self.preview(viewer, **{"all": ["filters", "data-mapping-rules"], "leave-out": "all"})
+        fields = fields_of(page, "export-form")
+        assert (fields["all"], fields["ids-filters"]) == (["data-mapping-rules"], [good.pk])
+        assert rule.name in text_of(page)
+
+    def test_a_selection_of_which_everything_is_left_out_is_refused(self, viewer: Client) -> None:
+        bad = FilterFactory.create(expression="oops")
+        text = text_of(self.preview(viewer, **{"ids-filters": bad.pk, "leave-out": bad.pk}))
+        assert "Select at least one item." in text
+
+    def test_a_profile_that_a_rule_adds_is_not_left_out_but_explained(self, viewer: Client) -> None:
+        profile = EncodingProfileFactory.create(input_flags=f"-i {self.SECRET}")
+        rule = ClientDetectionRuleFactory.create(encoding_profile=profile)
+        page = self.preview(viewer, **{"ids-client-detection-rules": rule.pk, "with-profiles": "1"})
+        assert leave_out_values(page) == []
+        assert 'Added because a selected rule uses it. To leave it out, clear "Add the encoding profiles' in text_of(
+            page
+        )
+
+    def test_of_many_items_to_check_the_first_are_listed(self, viewer: Client) -> None:
+        Filter.objects.bulk_create(FilterFactory.build_batch(130, expression="oops"))
+        page = self.preview(viewer, all="filters")
+        assert "30 more items are not listed." in text_of(page)
+        assert len(leave_out_values(page)) == 101
+
+    def test_as_a_part_the_buttons_belong_to_the_form_of_the_page(self, viewer: Client) -> None:
+        bad = FilterFactory.create(expression="oops")
+        part = send(viewer, "/export/preview/", {"all": "filters"}, HX_Target="export-preview").content.decode()
+        assert "<form" not in part
+        assert re.search(rf'form="export-form"[^>]*name="leave-out" value="{bad.pk}"', part)
+
+    def test_the_page_of_a_preview_keeps_the_selection(self, viewer: Client) -> None:
+        one, _two = FilterFactory.create_batch(2)
+        page = self.preview(viewer, **{"ids-filters": one.pk})
+        assert [row_id for row_id, is_selected in boxes(page) if is_selected] == [one.pk]
+        assert '<div id="export-preview">' in page.content.decode()
+
+    def test_the_page_says_that_the_preview_lists_items_to_check(self, viewer: Client) -> None:
+        FilterFactory.create()
+        text = text_of(viewer.get("/export/"))
+        assert "Preview lists invalid items, and items that may contain credentials." in text
+
+
+def leave_out_values(response: Any) -> list[str]:
+    return re.findall(r'name="leave-out" value="(\w+)"', response.content.decode())
