@@ -358,6 +358,12 @@ class TestFindings:
         assert "30 more items are not listed." in text_of(page)
         assert len(leave_out_values(page)) == 101
 
+    def test_without_the_permission_nothing_is_read_to_leave_it_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tvarr_backup.web.exports.list_exportable", None)
+        row = FilterFactory.create(expression="oops")
+        for left_out in (row.pk, "all"):
+            assert self.preview(person(()), **{"all": "filters", "leave-out": left_out}).status_code == 403
+
     def test_as_a_part_the_buttons_belong_to_the_form_of_the_page(self, viewer: Client) -> None:
         bad = FilterFactory.create(expression="oops")
         part = send(viewer, "/export/preview/", {"all": "filters"}, HX_Target="export-preview").content.decode()

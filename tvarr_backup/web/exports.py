@@ -168,13 +168,13 @@ def preview(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpRes
 
     `leave-out` has the ids of items that the user no longer selects, or "all" for all items to check.
     """
-    left_out = set(request.POST.getlist("leave-out"))
-    if "all" in left_out:
+    exports = _start_exports(request, actor, selection)
+    if left_out := set(request.POST.getlist("leave-out")):
+        if "all" in left_out:
+            left_out = {finding.row_id for export in exports.values() for finding in export.check_rows()}
+        selection = _without(selection, left_out)
         exports = _start_exports(request, actor, selection)
-        left_out = {finding.row_id for export in exports.values() for finding in export.check_rows()}
-    remaining = _without(selection, left_out) if left_out else selection
-    exports = _start_exports(request, actor, remaining)
-    items = _list_items_to_check(exports.values(), remaining)
+    items = _list_items_to_check(exports.values(), selection)
     context = {
         "items": items[:_MOST_ITEMS_TO_CHECK],
         "more_items": len(items[_MOST_ITEMS_TO_CHECK:]),
@@ -183,7 +183,7 @@ def preview(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpRes
     }
     if _is_fragment(request):
         return render(request, "web/_export_preview.html", context)
-    return _page(request, _selected_sections(remaining), preview=context)
+    return _page(request, _selected_sections(selection), preview=context)
 
 
 def _start_exports(request: HtmxRequest, actor: Actor, selection: Selection) -> dict[Kind | None, Export]:
