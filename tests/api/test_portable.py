@@ -197,7 +197,7 @@ def test_the_header_has_only_the_first_warnings(viewer: APIClient) -> None:
     FilterFactory.create_batch(30, expression="oops", name="\N{HIRAGANA LETTER A}" * 80)
     response = viewer.get(f"{ROOT}/filters/export?all=true")
     *_named, rest = json.loads(response["Export-Warnings"])
-    assert rest.startswith("25 more warnings are not listed.")
+    assert rest.startswith("Not listed here: 25 more warnings.")
     assert len(response["Export-Warnings"]) < 4096
 
 

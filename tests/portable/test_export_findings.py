@@ -131,7 +131,13 @@ def test_the_flags_of_a_profile_are_searched(member: str) -> None:
 
 def test_an_item_whose_name_has_credentials_is_named_by_its_id() -> None:
     found = finding(pk="01KAEHXEGJ5GMS392SP1ZYMK59", name=URL)
-    assert found.warning.startswith("filter 01KAEHXEGJ5GMS392SP1ZYMK59 (stream): The name may contain credentials")
+    assert found.warning.startswith("filter 01KAEHXEGJ5GMS392SP1ZYMK59: The name may contain credentials")
+    assert not any(secret in repr(found) for secret in SECRETS)
+
+
+def test_an_item_whose_source_type_has_credentials_is_named_by_its_id() -> None:
+    found = finding(pk="01KAEHXEGJ5GMS392SP1ZYMK59", source_type=URL)
+    assert found.warning.startswith("filter 01KAEHXEGJ5GMS392SP1ZYMK59: The source type may contain credentials")
     assert not any(secret in repr(found) for secret in SECRETS)
 
 
@@ -172,7 +178,7 @@ def test_of_many_warnings_the_first_are_listed() -> None:
     assert len(list_warnings(findings, 4)) == 4
     first, second, rest = list_warnings(iter(findings), 2)
     assert ("Harbour 0" in first, "Harbour 1" in second) == (True, True)
-    assert rest == "2 more warnings are not listed. The preview on the Export page lists them."
+    assert rest == "Not listed here: 2 more warnings. See the preview on the Export page."
 
 
 @pytest.mark.django_db

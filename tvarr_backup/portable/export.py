@@ -58,17 +58,17 @@ class _Rows:
 
 
 class Export(Iterator[bytes]):
-    """The blocks of a file, and sentences about what it leaves out in `warnings`."""
+    """The blocks of a file, sentences about what it leaves out in `warnings`, and the `rows` of each kind."""
 
     def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...], rows: Sequence[_Rows]) -> None:
         self.warnings = warnings
-        self._blocks = blocks
         self.rows = rows
+        self._blocks = blocks
 
     def split(self, most_bytes: int = TVARR_MAX_BYTES) -> Iterator[bytes]:
         """Yield the rows of one kind as whole files of at most this size, instead of the blocks. One file is in memory at a time.
 
-        An item that is larger has a file of its own.
+        An item that is larger than this is alone in a file.
         """
         (rows,) = self.rows
         return _split(rows, most_bytes)

@@ -17,10 +17,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from tvarr_backup.expressions import WarningCode
+from tvarr_backup.formatting import format_count
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.findings import INVALID_EXPRESSION
 from tvarr_backup.portable.kinds import Identity, JsonType, Kind, identity_of
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import cut, quoted
 from tvarr_backup.sentences import Sentence
 
 
@@ -36,9 +37,9 @@ class ExportFindingCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportFinding:
-    """What a user should check in an item before sharing it. No text contains a value of the row except its name.
+    """What a user should check in an item before sharing it. Of the values of the row, it has only the name and the source type.
 
-    `identity` has the id instead of a name that itself contains credentials.
+    `identity` has only the id if the name or the source type itself contains credentials.
     """
 
     kind: Kind
@@ -54,7 +55,7 @@ class ExportFinding:
         name, source_type = self.identity
         sentence = "{kind} {name} ({source_type})" if source_type else "{kind} {name}"
         shown = name if name == self.row_id else quoted(name)
-        return Sentence(sentence, kind=self.kind.model._meta.verbose_name, name=shown, source_type=source_type)
+        return Sentence(sentence, kind=self.kind.model._meta.verbose_name, name=shown, source_type=cut(source_type))
 
     @property
     def warning(self) -> Sentence:
@@ -70,8 +71,8 @@ def find_in_row(kind: Kind, row: PortableRow) -> Iterator[ExportFinding]:
         for code in find_credentials(getattr(row, member.name) or "")
     ]
     identity = identity_of(row)
-    if any(member == "name" for member, _code in credentials):
-        identity = Identity(row.pk, identity.source_type)
+    if any(member in ("name", "source_type") for member, _code in credentials):
+        identity = Identity(row.pk)
     for member, code, message in _find_invalid(row):
         yield ExportFinding(kind, row.pk, identity, member, code, message)
     for member, code in credentials:
@@ -87,8 +88,8 @@ def list_warnings(findings: Iterable[ExportFinding], most: int) -> list[str]:
     remaining = iter(findings)
     warnings: list[str] = [finding.warning for finding in islice(remaining, most)]
     if more := sum(1 for _ in remaining):
-        sentence = "{count} more warnings are not listed. The preview on the Export page lists them."
-        warnings.append(Sentence(sentence, count=more))
+        sentence = "Not listed here: {count}. See the preview on the Export page."
+        warnings.append(Sentence(sentence, count=format_count(more, "more warning")))
     return warnings
 
 
