@@ -157,7 +157,7 @@ def configuration(request: HttpRequest) -> HttpResponse:
 def _a_day_ago() -> str:
     """Return the time a day ago, or the earliest one whose state is known, as the name of a state."""
     wanted = max(datetime.now(UTC) - timedelta(days=1), complete_since() or datetime.now(UTC))
-    return f"{wanted.astimezone() + timedelta(seconds=59):%Y-%m-%dT%H:%M}"
+    return f"{wanted.astimezone() + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
 
 
 @login_required
@@ -302,7 +302,9 @@ def take(request: HttpRequest) -> HttpResponse:
         messages.error(request, "Select at least one item.")
         return HttpResponseRedirect(_back_to(request.POST))
     named = actions.read_state(actor, request.POST.get("source", ""))
-    record = actions.preview_taking(actor, actions.take_items(actor, named.state, keys), file_name=capfirst(state_label(named)))
+    record = actions.preview_taking(
+        actor, actions.take_items(actor, named.state, keys), file_name=capfirst(state_label(named))
+    )
     return HttpResponseRedirect(reverse("import-preview", args=[record.pk]))
 
 
