@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connections, router
@@ -28,7 +29,7 @@ from tvarr_backup.portable.export import write_bundle
 from tvarr_backup.portable.items import describe_unreadable, item_values, without_empty
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Identity, Kind, Slug
 from tvarr_backup.portable.references import References
-from tvarr_backup.portable.stored_rows import find_columns, read_all_rows
+from tvarr_backup.portable.stored_rows import find_columns, read_live_rows
 from tvarr_backup.quoting import quoted
 from tvarr_backup.ranges import EARLIEST
 
@@ -88,19 +89,20 @@ class State:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_live_tables(kinds: Collection[Slug] = tuple(KINDS)) -> dict[str, Table]:
-    """Return the live rows of these kinds, with the columns that our models know, as a backup has them.
+def read_live_tables(
+    rows: Mapping[Slug, Collection[str] | None] = MappingProxyType(dict.fromkeys(KINDS)),
+) -> dict[str, Table]:
+    """Return the live rows of all kinds, with the columns that our models know, as a backup has them.
 
-    A table that does not exist is left out. Makes two queries for each kind.
+    `rows` are the ids to read for each kind, or None for all. A table that does not exist is left out. Makes two queries for each kind.
     """
     tables = {}
-    for slug in kinds:
+    for slug, ids in rows.items():
         model = KINDS[slug].model
         known = {each.column for each in model._meta.concrete_fields}
         columns = sorted(known.intersection(find_columns(model)))
         if columns:
-            rows = read_all_rows(model, columns, only_live="deleted_at" in columns)
-            tables[model._meta.db_table] = Table(columns, rows)
+            tables[model._meta.db_table] = Table(columns, read_live_rows(model, columns, ids))
     return tables
 
 
