@@ -49,8 +49,9 @@ class StateItem:
 
     @property
     def identity(self) -> Identity:
-        values = self.values
-        return Identity(values["name"], values.get("source_type", ""))
+        members = list(self.kind.by_name)
+        source_type = self.in_order[members.index("source_type")] if self.kind.has_source_types else ""
+        return Identity(self.in_order[members.index("name")], source_type)
 
     @property
     def name(self) -> str:
@@ -152,22 +153,20 @@ def state_of_bundle(bundle: Bundle) -> State:
 def _rows_of(kind: Kind, table: Table) -> list[Any]:
     """Return the rows of a kind. A row without a key is damaged, and left out."""
     model = kind.model
-    database = router.db_for_write(model)
-    fields = model._meta.concrete_fields
+    connection = connections[router.db_for_write(model)]
+    fields: Sequence[Any] = model._meta.concrete_fields
     names = [each.attname for each in fields]
     places = {column: number for number, column in enumerate(table.columns)}
+    # The column of a foreign key holds a value of the key that it refers to.
+    converted = [(each.target_field if each.is_relation else each, places.get(each.column)) for each in fields]
     rows = []
     for stored in table.rows:
-        found = [_decode(stored[places[each.column]]) if each.column in places else None for each in fields]
-        values = [_convert(each, value, database) for each, value in zip(fields, found, strict=True)]
-        rows.append(model.from_db(database, names, values))
+        values = [
+            column.from_db_value(None if place is None else _decode(stored[place]), None, connection)
+            for column, place in converted
+        ]
+        rows.append(model.from_db(connection.alias, names, values))
     return [row for row in rows if row.pk]
-
-
-def _convert(column: Any, value: Any, database: str) -> Any:
-    """Return the value that the column has in Python, as a query would. A foreign key is a text."""
-    stored_as = column.target_field if column.is_relation else column
-    return stored_as.from_db_value(value, None, connections[database])
 
 
 def _decode(stored: Any) -> Any:
