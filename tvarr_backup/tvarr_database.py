@@ -59,7 +59,7 @@ def query_database(path: Path, query: Callable[[Path, sqlite3.Connection], T], *
 
 def query_cached(path: Path, query: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
     """Do what `query_database` does, and keep the result (not an error) while the files of the database are unchanged."""
-    files = _fingerprint(path)
+    files = fingerprint_files(path)
     if not files:
         return query_database(path, query, timeout_seconds=timeout_seconds)
     result: T = _cached_result(path, files, query, timeout_seconds)
@@ -108,7 +108,7 @@ def is_tvarrs_own(path: Path) -> bool:
         return False
 
 
-def _fingerprint(path: Path) -> tuple[object, ...]:
+def fingerprint_files(path: Path) -> tuple[object, ...]:
     """Return a fingerprint of a database's files, or () within two seconds of a change, when times may not differ yet."""
     now = time.time()
     files: list[tuple[int, ...] | None] = []

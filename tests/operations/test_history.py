@@ -23,6 +23,7 @@ from tvarr_backup.models import EncodingProfile, Filter
 from tvarr_backup.operations import history
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.history import (
+    GAP,
     changes_of,
     compare_now,
     delete_old_versions,
@@ -51,6 +52,12 @@ from tvarr_backup.portable.states import compare_states, read_current_state
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _storage(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.STORAGE_BASE_DIR = tmp_path
+    monkeypatch.setattr(history._compared, "files", ())
+
+
 @pytest.fixture
 def _begun() -> None:
     """A history whose baseline has three filters."""
@@ -60,8 +67,9 @@ def _begun() -> None:
 
 
 def look() -> None:
-    """Compare, as the worker does half a minute later."""
+    """Compare, as the worker does half a minute later. The files do not change, because tests do not commit."""
     HistoryProgress.objects.update(compared_at=datetime.now(UTC) - timedelta(seconds=history.COMPARE_SECONDS))
+    history._compared.files = ()
     compare_now()
 
 
@@ -133,6 +141,7 @@ def test_nothing_new_is_recorded_twice() -> None:
 @pytest.mark.usefixtures("_begun")
 def test_of_two_workers_one_compares() -> None:
     outside(expression="true")
+    history._compared.files = ()  # as in the other process
     compare_now()
     assert events() == []
 
@@ -141,6 +150,7 @@ def test_of_two_workers_one_compares() -> None:
 def test_a_clock_that_was_ahead_does_not_stop_it() -> None:
     outside(expression="true")
     HistoryProgress.objects.update(compared_at=datetime.now(UTC) + timedelta(days=400))
+    history._compared.files = ()
     compare_now()
     assert len(events()) == 1
 
@@ -242,7 +252,41 @@ def test_the_history_of_another_database_begins_anew() -> None:
     HistoryProgress.objects.update(database="/elsewhere/tvarr.db")
     outside(expression="true")
     look()
-    assert [event.kind for event in HistoryEvent.objects.all()] == ["baseline", "baseline"]
+    assert [(event.kind, event.subject) for event in HistoryEvent.objects.all()] == [
+        ("baseline", GAP),
+        ("baseline", ""),
+    ]
+
+
+@pytest.mark.usefixtures("_begun")
+def test_an_older_copy_of_our_own_database_begins_it_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    older = HistoryProgress.objects.get()
+    outside(expression="true")
+    look()
+    newest = HistoryEvent.objects.first()
+    assert newest is not None
+    ItemVersion.objects.filter(event=newest).delete()
+    ItemVersion.objects.filter(ended_at=newest.at).update(ended_at=None)
+    newest.delete()
+    older.save()
+    look()
+    assert [(event.kind, event.subject) for event in HistoryEvent.objects.all()] == [
+        ("baseline", GAP),
+        ("baseline", ""),
+    ]
+    assert [one["event"] for one in told(caplog, "history.older")] == ["history.older"]
+    look()
+    assert HistoryEvent.objects.count() == 2
+
+
+def test_while_no_file_changes_nothing_is_read_or_written(
+    attached: Path, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "fingerprint_files", lambda _path: ("the files",))
+    look()
+    with django_assert_num_queries(0):
+        compare_now()
+    assert HistoryEvent.objects.count() == 1
 
 
 @pytest.mark.usefixtures("_begun")

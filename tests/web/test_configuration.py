@@ -29,6 +29,11 @@ pytestmark = pytest.mark.django_db
 on_sqlite = pytest.mark.skipif("postgresql" in str(configured.DATABASES), reason="backups need a file")
 
 
+@pytest.fixture(autouse=True)
+def _storage(tmp_path: Path, settings: Any) -> None:
+    settings.STORAGE_BASE_DIR = tmp_path
+
+
 @pytest.fixture
 def keeper() -> Client:
     client = Client()
@@ -79,7 +84,7 @@ def test_the_timeline_says_when_who_and_what(keeper: Client) -> None:
     )
     text = text_of(keeper.get(reverse("configuration")))
     assert "Imported by keeper 2 filters added: Jetty, Mole" in text
-    assert "Edited outside this program 1 filter changed, 1 removed: Harbour, Pier" in text
+    assert "Edited outside this program 1 filter changed: Harbour 1 filter removed: Pier" in text
     assert "Start of the history" in text
     assert "Versions are kept for 365 days and use" in text
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, transaction
-from django.db.models import Max, Q, Sum
-from django.db.models.functions import Length
+from django.db.models import Count, F, Max, Q, Sum, Window
+from django.db.models.functions import Length, RowNumber
 
 from tvarr_backup import conf
+from tvarr_backup.backups.durable import write_whole
 from tvarr_backup.errors import DatabaseUnusable, StateUnavailable
 from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.actors import Actor
@@ -36,6 +39,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Slug
 from tvarr_backup.portable.states import (
+    ChangeType,
     ItemChange,
     State,
     StateItem,
@@ -44,6 +48,7 @@ from tvarr_backup.portable.states import (
     read_live_tables,
     state_of_tables,
 )
+from tvarr_backup.tvarr_database import fingerprint_files
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -67,6 +72,8 @@ class Cause:
 
 
 OUTSIDE = Cause(HistoryEventKind.EDIT)
+GAP = "gap"
+"""The subject of a baseline with earlier events: this program's own database is an older copy, or tvarr's is another one."""
 Rows = Mapping[Slug, Collection[str]]
 """The ids of rows by kind."""
 
@@ -80,23 +87,70 @@ def is_kept() -> bool:
 
 
 def compare_now() -> None:
-    """Record what was changed outside since the last comparison. Does nothing if another worker has just done so.
+    """Record what was changed outside since the last comparison.
 
-    During a restore it waits for the end, which is recorded as one event.
+    Does nothing if no file of the database has changed, or if another worker has just compared. During a restore it waits for the end,
+    which is recorded as one event.
     """
-    if not is_kept() or _is_restoring() or not _claim_comparison():
+    files = _files_of_database()
+    if (files and files == _compared.files) or not is_kept() or _is_restoring():
+        return
+    _notice_older_app_database()
+    if not _claim_comparison():
         return
     try:
-        tables = read_live_tables()
-        digest = hash_tables(tables)
+        digest = hash_tables(read_live_tables())
         progress = _progress()
-        if (progress.digest, progress.database) == (digest, conf.protected_database()):
-            return
-        record_changes(OUTSIDE)
+        if (progress.digest, progress.database) != (digest, conf.protected_database()):
+            record_changes(OUTSIDE)
+            HistoryProgress.objects.filter(pk=1).update(digest=digest)
+            delete_old_versions()
     except DatabaseUnusable:
         return  # reported by health
-    HistoryProgress.objects.filter(pk=1).update(digest=digest)
-    delete_old_versions()
+    _compared.files = files
+    _remember_revision()
+
+
+class _Compared:
+    """The files of the database when this process compared them last, or ()."""
+
+    files: tuple[object, ...] = ()
+
+
+_compared = _Compared()
+
+
+def _files_of_database() -> tuple[object, ...]:
+    """Return what changes whenever the database is written, or () if that is unknown."""
+    alias = conf.tvarr_alias()
+    return fingerprint_files(conf.database_path(alias)) if conf.is_file(alias) else ()
+
+
+def _revision_path() -> Path:
+    return conf.storage_folder() / "history.json"
+
+
+def _remember_revision() -> None:
+    """Keep the revision outside the database, so that a database restored from an older copy is noticed."""
+    revision = _progress().revision
+    if _remembered_revision() != revision:
+        write_whole(_revision_path(), json.dumps({"revision": revision}).encode())
+
+
+def _remembered_revision() -> int:
+    try:
+        return int(json.loads(_revision_path().read_bytes())["revision"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
+
+
+def _notice_older_app_database() -> None:
+    """Begin a new baseline if this program's own database is older than the last recorded event."""
+    progress, remembered = _progress(), _remembered_revision()
+    if progress.revision < remembered:
+        logger.warning("history.older", revision=progress.revision, remembered=remembered)
+        values = {"database": "", "digest": "", "compared_at": None, "revision": remembered}
+        HistoryProgress.objects.filter(pk=1).update(**values)
 
 
 def record_edit(actor: Actor, rows: Rows) -> None:
@@ -143,8 +197,14 @@ def record_changes(cause: Cause, rows: Rows | None = None) -> HistoryEvent | Non
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             current = HistoryProgress.objects.filter(pk=1, revision=progress.revision)
             if current.update(revision=progress.revision + 1):
-                return _store(Cause(HistoryEventKind.BASELINE) if is_baseline else cause, state, compared)
+                return _store(_baseline() if is_baseline else cause, state, compared)
     raise Error("Other processes have recorded changes at the same time, again and again.")
+
+
+def _baseline() -> Cause:
+    """Return the cause of a baseline. A later one has a subject, because a part of the history is missing before it."""
+    has_earlier = HistoryEvent.objects.exists()
+    return Cause(HistoryEventKind.BASELINE, subject=GAP if has_earlier else "")
 
 
 def _with_referring(rows: Rows | None) -> Rows | None:
@@ -189,8 +249,14 @@ def _store(cause: Cause, state: State, rows: Rows | None) -> HistoryEvent | None
         ignore_conflicts=True,
         batch_size=_BATCH,
     )
-    versions = [_version(event, key, found[key].identity, digests[key]) for key in changed]
-    versions += [_version(event, key, (known[key].name, known[key].source_type), None) for key in gone]
+    lived = {key for key, version in known.items() if version.content_id is not None}
+    versions = [
+        _version(
+            event, key, found[key].identity, ChangeType.CHANGED if key in lived else ChangeType.ADDED, digests[key]
+        )
+        for key in changed
+    ]
+    versions += [_version(event, key, (known[key].name, known[key].source_type), ChangeType.REMOVED) for key in gone]
     ItemVersion.objects.bulk_create(versions, batch_size=_BATCH)
     if is_baseline:
         HistoryProgress.objects.filter(pk=1).update(database=conf.protected_database(), complete_since=event.at)
@@ -210,9 +276,14 @@ def _current_versions(state: State, rows: Rows | None) -> Iterable[ItemVersion]:
             yield from current.filter(row_id__in=ids[start : start + _BATCH])
 
 
-def _version(event: HistoryEvent, key: tuple[str, str], identity: Iterable[str], digest: str | None) -> ItemVersion:
+def _version(
+    event: HistoryEvent, key: tuple[str, str], identity: Iterable[str], change: ChangeType, digest: str | None = None
+) -> ItemVersion:
     name, source_type = (text.replace("\0", "\ufffd") for text in identity)  # PostgreSQL stores no NUL
-    return ItemVersion(event=event, kind=key[0], row_id=key[1], name=name, source_type=source_type, content_id=digest)
+    kind, row_id = key
+    return ItemVersion(
+        event=event, kind=kind, row_id=row_id, name=name, source_type=source_type, change=change, content_id=digest
+    )
 
 
 def _next_moment() -> datetime:
@@ -301,6 +372,33 @@ def changes_of(events: Iterable[HistoryEvent]) -> dict[int, list[ItemChange]]:
     for found in changes.values():
         found.sort(key=lambda change: (order[change.item.kind.slug], change.item.identity))
     return changes
+
+
+@dataclass(frozen=True)
+class KindCount:
+    """How many items of a kind an event changed in one way, and the names of the first ones."""
+
+    kind: Slug
+    change: ChangeType
+    count: int
+    names: tuple[str, ...]
+
+
+def count_changes(events: Iterable[HistoryEvent], most_named: int) -> dict[int, list[KindCount]]:
+    """Return what each event changed, by its key, without the values. Makes two queries for any number of items."""
+    versions = ItemVersion.objects.filter(event__in=list(events), kind__in=list(KINDS))
+    group = ("event_id", "kind", "change")
+    ranked = versions.annotate(
+        rank=Window(RowNumber(), partition_by=[F(column) for column in group], order_by=["name", "pk"])
+    )
+    names: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for *key, name in ranked.filter(rank__lte=most_named).order_by("rank").values_list(*group, "name"):
+        names[tuple(key)].append(name)
+    counts: dict[int, list[KindCount]] = defaultdict(list)
+    for event_id, kind, change, number in versions.order_by().values_list(*group).annotate(Count("pk")):
+        some = tuple(names[event_id, kind, change])
+        counts[event_id].append(KindCount(Slug(kind), ChangeType(change), number, some))
+    return dict(counts)
 
 
 def used_bytes() -> int:

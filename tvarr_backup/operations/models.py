@@ -284,13 +284,17 @@ class ItemContent(models.Model):
 
 
 class ItemVersion(models.Model):
-    """A version of an item from its event until `ended_at`, or until now if that is null. Without `content`, it was deleted."""
+    """A version of an item from its event until `ended_at`, or until now if that is null. Without `content`, it was deleted.
+
+    `change` is what the event did to the item (`portable.states.ChangeType`).
+    """
 
     event = models.ForeignKey(HistoryEvent, on_delete=models.CASCADE, related_name="versions")
     kind = models.CharField(max_length=30)
     row_id = models.CharField(max_length=64)
     name = models.TextField()
     source_type = models.TextField(blank=True)
+    change = models.CharField(max_length=10)
     content = models.ForeignKey(ItemContent, on_delete=models.PROTECT, null=True, related_name="versions")
     ended_at = models.DateTimeField(null=True, db_index=True)
 

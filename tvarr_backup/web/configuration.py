@@ -23,13 +23,13 @@ from tvarr_backup.formatting import format_time
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.history import changes_of, complete_since, item_of, used_bytes
+from tvarr_backup.operations.history import changes_of, complete_since, count_changes, item_of, used_bytes
 from tvarr_backup.operations.models import HistoryEventKind, Origin
 from tvarr_backup.operations.states import NOW, NamedState
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
 from tvarr_backup.portable.states import ChangeType, ItemChange, StateItem, compare_states
 from tvarr_backup.web.differences import mark_differences
-from tvarr_backup.web.labels import describe_event, format_made, list_changes, summarize_changes
+from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, describe_event, format_made, summarize_changes
 from tvarr_backup.web.operations import lead_to
 from tvarr_backup.web.refusals import refuse_on_page, status_of
 
@@ -138,9 +138,9 @@ def configuration(request: HttpRequest) -> HttpResponse:
     """Show the history of the configuration, newest first."""
     events = actions.find_events(_actor(request))
     page = Paginator(events, _EVENTS_ON_A_PAGE).get_page(request.GET.get("page"))
-    changes = changes_of(event for event in page if event.kind != HistoryEventKind.BASELINE)
+    counts = count_changes([event for event in page if event.kind != HistoryEventKind.BASELINE], NAMED_AT_MOST)
     rows = [
-        {"event": event, "title": describe_event(event), "changes": list_changes(changes.get(event.pk, ()))}
+        {"event": event, "title": describe_event(event), "changes": describe_counts(counts.get(event.pk, ()))}
         for event in page
     ]
     context = {

@@ -15,6 +15,7 @@ from tvarr_backup.backups.retention import KeptReason
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
 from tvarr_backup.formatting import format_count, format_time
+from tvarr_backup.operations.history import KindCount
 from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
 from tvarr_backup.operations.models import (
     KIND_LABELS,
@@ -258,12 +259,24 @@ def describe_event(event: HistoryEvent) -> str:
     """Return what an event of the history was, and who caused it."""
     what = str(event.get_kind_display())
     if event.kind == HistoryEventKind.BASELINE:
-        return what
+        return "New start of the history" if event.subject else what
     if not event.origin:
         return f"{what} outside this program"
     if event.origin == Origin.COMMAND:
         return f"{what} by a command"
     return f"{what} by {event.requested_by}" if event.requested_by else f"{what} ({event.get_origin_display()})"
+
+
+def describe_counts(counts: Iterable[KindCount]) -> list[str]:
+    """Return what an event changed, such as "2 filters changed: Harbour, Quay", a line for each kind and way."""
+    order = {slug: number for number, slug in enumerate(portable_kinds.KINDS)}
+    lines = []
+    for each in sorted(counts, key=lambda each: (order[each.kind], each.change)):
+        names = ", ".join(name or "(no name)" for name in each.names)
+        rest = each.count - len(each.names)
+        more = f" and {rest:,} more" if rest else ""
+        lines.append(f"{_summarize(portable_kinds.KINDS[each.kind], {each.change: each.count})}: {names}{more}")
+    return lines
 
 
 def summarize_changes(changes: Iterable[ItemChange]) -> list[str]:
@@ -285,13 +298,6 @@ class KindChanges:
     names: list[tuple[str, str]]
     more: int
 
-    @property
-    def some_names(self) -> str:
-        names = [name or "(no name)" for name, _ in self.names]
-        some = ", ".join(names[:NAMED_AT_MOST])
-        rest = len(names) + self.more - NAMED_AT_MOST
-        return f"{some} and {rest:,} more" if rest > 0 else some
-
 
 def list_changes(changes: Iterable[ItemChange]) -> list[KindChanges]:
     """Return the changes of each kind, with the names of items and what changed in each."""
@@ -307,7 +313,7 @@ def list_changes(changes: Iterable[ItemChange]) -> list[KindChanges]:
 
 def _summarize(kind: Kind, counts: Mapping[ChangeType, int]) -> str:
     order = (ChangeType.CHANGED, ChangeType.ADDED, ChangeType.REMOVED)
-    (first, number), *others = [(each, counts[each]) for each in order if counts[each]]
+    (first, number), *others = [(each, counts[each]) for each in order if counts.get(each)]
     names = kind.model._meta
     parts = [f"{number:,} {names.verbose_name if number == 1 else names.verbose_name_plural} {first}"]
     return ", ".join([*parts, *(f"{number:,} {each}" for each, number in others)])

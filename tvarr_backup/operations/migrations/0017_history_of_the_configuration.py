@@ -113,6 +113,7 @@ class Migration(migrations.Migration):
                 ("row_id", models.CharField(max_length=64)),
                 ("name", models.TextField()),
                 ("source_type", models.TextField(blank=True)),
+                ("change", models.CharField(max_length=10)),
                 ("ended_at", models.DateTimeField(db_index=True, null=True)),
                 (
                     "content",
