@@ -248,17 +248,6 @@ def test_during_a_restore_nothing_is_compared() -> None:
 
 
 @pytest.mark.usefixtures("_begun")
-def test_the_history_of_another_database_begins_anew() -> None:
-    HistoryProgress.objects.update(database="/elsewhere/tvarr.db")
-    outside(expression="true")
-    look()
-    assert [(event.kind, event.subject) for event in HistoryEvent.objects.all()] == [
-        ("baseline", GAP),
-        ("baseline", ""),
-    ]
-
-
-@pytest.mark.usefixtures("_begun")
 def test_an_older_copy_of_our_own_database_begins_it_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     older = HistoryProgress.objects.get()
     outside(expression="true")

@@ -73,7 +73,7 @@ class Cause:
 
 OUTSIDE = Cause(HistoryEventKind.EDIT)
 GAP = "gap"
-"""The subject of a baseline with earlier events: this program's own database is an older copy, or tvarr's is another one."""
+"""The subject of a baseline with earlier events, because this program's own database is an older copy."""
 Rows = Mapping[Slug, Collection[str]]
 """The ids of rows by kind."""
 
@@ -100,8 +100,7 @@ def compare_now() -> None:
         return
     try:
         digest = hash_tables(read_live_tables())
-        progress = _progress()
-        if (progress.digest, progress.database) != (digest, conf.protected_database()):
+        if _progress().digest != digest:
             record_changes(OUTSIDE)
             HistoryProgress.objects.filter(pk=1).update(digest=digest)
             delete_old_versions()
@@ -149,7 +148,7 @@ def _notice_older_app_database() -> None:
     progress, remembered = _progress(), _remembered_revision()
     if progress.revision < remembered:
         logger.warning("history.older", revision=progress.revision, remembered=remembered)
-        values = {"database": "", "digest": "", "compared_at": None, "revision": remembered}
+        values = {"complete_since": None, "digest": "", "compared_at": None, "revision": remembered}
         HistoryProgress.objects.filter(pk=1).update(**values)
 
 
@@ -184,12 +183,12 @@ def _record_safely(cause: Cause, rows: Rows | None = None) -> HistoryEvent | Non
 def record_changes(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:
     """Compare the configuration, or only these rows, with the last versions, and record what has changed, if anything.
 
-    The first comparison of everything is the baseline, and so is the first one for another database. Nothing is locked while rows are
-    read: if another process has recorded an event in the meantime, they are read again. Raises `django.db.Error`.
+    The first comparison of everything is the baseline. Nothing is locked while rows are read: if another process has recorded an event in
+    the meantime, they are read again. Raises `django.db.Error`.
     """
     for _ in range(_ATTEMPTS):
         progress = _progress()
-        is_baseline = progress.database != conf.protected_database()
+        is_baseline = progress.complete_since is None
         if is_baseline and rows is not None:
             return None  # without a baseline, nothing is known of the other rows
         compared = _with_referring(rows)
@@ -259,7 +258,7 @@ def _store(cause: Cause, state: State, rows: Rows | None) -> HistoryEvent | None
     versions += [_version(event, key, (known[key].name, known[key].source_type), ChangeType.REMOVED) for key in gone]
     ItemVersion.objects.bulk_create(versions, batch_size=_BATCH)
     if is_baseline:
-        HistoryProgress.objects.filter(pk=1).update(database=conf.protected_database(), complete_since=event.at)
+        HistoryProgress.objects.filter(pk=1).update(complete_since=event.at)
     logger.info("history.recorded", kind=str(cause.kind), changed=len(changed), removed=len(gone))
     return event
 

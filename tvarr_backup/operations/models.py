@@ -314,15 +314,14 @@ class ItemVersion(models.Model):
 class HistoryProgress(models.Model):
     """One row: how far the history is.
 
-    `revision` grows with each event, `digest` is that of the rows that were compared last, `compared_at` when. `database` is the one
-    whose history it is. States before `complete_since` are no longer complete.
+    `revision` grows with each event, `digest` is that of the rows that were compared last, `compared_at` when. States before
+    `complete_since` are not complete; there is no baseline yet if it is null.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
     revision = models.PositiveBigIntegerField(default=0)
     digest = models.CharField(max_length=64, blank=True)
     compared_at = models.DateTimeField(null=True)
-    database = models.TextField(blank=True)
     complete_since = models.DateTimeField(null=True)
 
     class Meta:

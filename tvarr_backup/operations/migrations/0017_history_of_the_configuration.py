@@ -96,7 +96,6 @@ class Migration(migrations.Migration):
                 ("revision", models.PositiveBigIntegerField(default=0)),
                 ("digest", models.CharField(blank=True, max_length=64)),
                 ("compared_at", models.DateTimeField(null=True)),
-                ("database", models.TextField(blank=True)),
                 ("complete_since", models.DateTimeField(null=True)),
             ],
             options={
