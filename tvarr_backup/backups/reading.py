@@ -15,7 +15,7 @@ from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.backups.verify import bytes_to_verify
-from tvarr_backup.errors import BackupFolderReadOnly, NoRoom
+from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, NoRoom
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Sentence
 
@@ -51,8 +51,13 @@ def _unpack_and_read(folder: Path, filename: str, work: Path, required: Required
     backup = find_backup(folder, filename)
     require_room(work.parent, bytes_to_verify(backup), "Reading a backup")
     limit = None if backup.sidecar.kind is BackupKind.TVARR else backup.sidecar.database_size
-    with open_regular(folder / filename) as archive:
-        staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
+    try:
+        with open_regular(folder / filename) as archive:
+            staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
+    except ArchiveTooLarge as problem:
+        raise ArchiveDamaged(
+            "{filename} is damaged: it unpacks to more than the {size:MB} in its metadata.", filename=filename, size=limit
+        ) from problem
     progress(Phase.CHECK, 0, 1)
     if not backup.sidecar.is_from_elsewhere:
         return read_packed_file(staged.path, required.configuration_columns)
