@@ -24,6 +24,7 @@ from django.test import Client
 from tests import factories
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
+from tests.roles.table import FILTER
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.scopes import Scope
@@ -32,9 +33,17 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.operations.history import compare_now
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
-from tvarr_backup.operations.models import ImportRecord, ImportState, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import (
+    HistoryEvent,
+    ImportRecord,
+    ImportState,
+    OperationKind,
+    OperationState,
+    Origin,
+)
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.portable.kinds import KINDS
@@ -94,6 +103,8 @@ class World:
         self._rows: dict[str, Any] = {
             KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
         }
+        recorded = factories.FilterFactory.create(name=FILTER)
+        compare_now()
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
@@ -108,6 +119,8 @@ class World:
         self._objects["/admin/operations/backupsettings/"] = "1"
         self._known = {
             "content_type_id": str(ContentType.objects.get(app_label="auth", model="user").pk),
+            "event": str(HistoryEvent.objects.latest("at").pk),
+            "item": recorded.pk,
             "static": f"/{settings.STATIC_URL.lstrip('/')}",
         }
 
@@ -240,6 +253,9 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "record": known["record"],
         "applied": known["record"],
         "import_id": known["record"],
+        "event_id": known["event"],
+        "kind": "filters",
+        "item_id": known["item"],
         "name": "guides/install",
         "app_label": "axes",
         "url": "missing",
