@@ -6,6 +6,7 @@ import sys
 for name in (
     "bench_expressions",
     "bench_portable",
+    "bench_history",
     "bench_archive",
     "bench_backups",
     "bench_restore",

@@ -27,9 +27,8 @@ from tvarr_backup.expressions import Domain, check_expression, reading
 from tvarr_backup.fields import read_codec_list
 from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.json_events import value_of
-from tvarr_backup.portable.steps import Difference
 from tvarr_backup.timestamps import read_timestamp
-from tvarr_backup.web import import_preview
+from tvarr_backup.web.differences import mark_differences
 
 pytestmark = pytest.mark.long
 
@@ -147,7 +146,7 @@ OTHERS: dict[str, Case] = {
     "depth of a stored list": (read_codec_list, repeated("[")),
     "digits of a stored list": (read_codec_list, repeated("1", "[", "]")),
     "two texts side by side": (
-        lambda text: import_preview._compare(Difference("name", text, text + "x")),
+        lambda text: mark_differences(text, text + "x"),
         repeated("a b "),
     ),
     "addresses in the log": (masked, repeated("//a:b:")),

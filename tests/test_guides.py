@@ -11,7 +11,7 @@ import pytest
 
 from tests.installation import ROOT, Installation
 
-GUIDES = ("backup-and-restore", "import-and-export", "monitoring", "move", "schedule")
+GUIDES = ("backup-and-restore", "history", "import-and-export", "monitoring", "move", "schedule")
 """Guides with commands for an installation. `tests/api/test_docs.py` runs those of the API's guide."""
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -29,7 +29,7 @@ function showSummary() {
   const counts = kinds.map((kind) => [kind, count(kind)]).filter(([, number]) => number);
   const parts = counts.map(([kind, number]) => countLabel(kind, number)).join(", ");
   const isOneFile = form.elements.as.value === "bundle";
-  const files = counts.length < 2 ? "" : isOneFile ? " In one file." : ` In a ZIP archive with ${counts.length} files.`;
+  const files = counts.length < 2 ? "" : isOneFile ? " In one file." : " In a ZIP archive.";
   document.getElementById("export-summary").textContent = counts.length ? `Selected: ${parts}.${files}` : "Nothing selected.";
   for (const button of form.querySelectorAll(".foot button")) button.disabled = !counts.length;
   return counts.length;

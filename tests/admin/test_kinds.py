@@ -509,6 +509,13 @@ def test_all_pages_of_a_search_are_downloaded(admin_client: Client) -> None:
     assert downloaded(response)["metadata"]["item_count"] == 120
 
 
+def test_credentials_in_downloaded_rows_are_named_on_the_next_page(admin_client: Client) -> None:
+    row = FilterFactory.create(description="http://gull:feather7@tv.example.test")
+    response = run_action(admin_client, "export_selected", row)
+    (message,) = messages_of(response)
+    assert message.startswith(f'filter "{row.name}" (stream): The description may contain credentials')
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_tvarrs_own_are_named_and_not_downloaded(admin_client: Client, kind: type[PortableRow]) -> None:
     own = list(kind.objects.filter(is_system=True)[:2])

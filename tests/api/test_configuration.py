@@ -398,8 +398,8 @@ def test_a_missing_backup_is_not_read(client: APIClient) -> None:
     problem(client.post(f"{BACKUPS}/{NO_BACKUP}/read", {"note": "x"}), 400, "invalid")
 
 
-def test_a_backup_is_read_with_the_right_to_export(folder: Path) -> None:
+def test_a_backup_is_read_with_the_right_to_verify(folder: Path) -> None:
     make(folder)
-    problem(client_of("view_backup", "verify_backup").post(f"{BACKUPS}/latest/read"), 403, "permission_denied")
-    assert signed_in({"access.export_configuration"}).post(f"{BACKUPS}/latest/read").status_code == 202
+    problem(signed_in({"access.export_configuration"}).post(f"{BACKUPS}/latest/read"), 403, "permission_denied")
+    assert client_of("verify_backup").post(f"{BACKUPS}/latest/read").status_code == 202
     assert administrator().post(f"{BACKUPS}/latest/read").json()["code"] == "operation_running"

@@ -45,12 +45,18 @@ def parts(site: Site) -> dict[str, str]:
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
         imports = dict(connection.execute("SELECT state, id FROM operations_importrecord"))
+        (event, kind, row_id) = connection.execute(
+            "SELECT event_id, kind, row_id FROM operations_itemversion ORDER BY id DESC"
+        ).fetchone()
     return {
         "pk": operation,
         "filename": newest["filename"],
         "name": "guides/install",
         "record": imports["pending"],
         "applied": imports["applied"],
+        "number": str(event),
+        "kind": kind.replace("_", "-"),
+        "row_id": row_id,
     }
 
 

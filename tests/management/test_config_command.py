@@ -147,7 +147,7 @@ def test_two_of_three_deleted_filters_are_taken_back_and_nothing_else_changes(us
     assert names(used) == {"Harbour", "Quay", "Mole"}
     assert set(before) < set(content(live_of(used)))
     new = set(content(live_of(used))) - set(before)
-    assert [line.split()[2].strip('"') for line in new] == ["filters", "filters"]
+    assert [line.split()[2].strip(chr(34)) for line in new] == ["filters", "filters"]
 
 
 def test_a_changed_item_gets_its_former_values_unless_told_otherwise(used: Installation) -> None:

@@ -136,6 +136,29 @@ def test_an_export_of_a_kind_without_references_leaves_nothing_out(prepared: Ins
     assert prepared.run("portable", "export", "encoding_profiles", "--all").stderr == ""
 
 
+def test_an_export_warns_about_invalid_expressions_and_credentials(prepared: Installation, tmp_path: Path) -> None:
+    items = [
+        filter_item("Bad", expression="oops"),
+        filter_item("Open", description="http://gull:feather7@tv.example.test"),
+    ]
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, *items))
+    for selection in (("filters", "--all"), ("--bundle",)):
+        done = prepared.run("portable", "export", *selection)
+        invalid, credentials = done.stderr.splitlines()
+        assert (done.returncode, "Bad" in done.stdout) == (0, True)
+        assert invalid.startswith('warning: filter "Bad" (stream): The expression is invalid')
+        assert credentials.startswith('warning: filter "Open" (stream): The description may contain credentials')
+        assert "feather7" not in done.stderr
+
+
+def test_an_export_warns_about_a_file_that_tvarr_refuses(prepared: Installation, tmp_path: Path) -> None:
+    items = [filter_item(f"Filter {number}", description="d" * 1000) for number in range(1000)]
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, *items))
+    done = prepared.run("portable", "export", "filters", "--all")
+    assert done.stderr.startswith("warning: The file is larger than 1 MiB, so tvarr refuses it.")
+    assert (done.returncode, prepared.run("portable", "export", "--bundle").stderr) == (0, "")
+
+
 def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp_path: Path) -> None:
     prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("Old")))
     file = write(

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connections
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 
 from tests.events import told
 from tests.factories import ClientDetectionRuleFactory, EncodingProfileFactory, FilterFactory, UserFactory
 from tests.portable.files import FILTERS, document, filter_item
 from tests.portable.test_states import described
+from tvarr_backup import conf
 from tvarr_backup.errors import StateNotFound, StateUnavailable
 from tvarr_backup.models import EncodingProfile, Filter
 from tvarr_backup.operations import history
@@ -42,7 +44,6 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.states import find_state
-from tvarr_backup.operations.track import create_operation
 from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.kinds import Slug
 from tvarr_backup.portable.states import compare_states, read_current_state
@@ -223,8 +224,11 @@ def _import(value: dict[str, Any]) -> tuple[ImportRecord, Any]:
 @pytest.mark.usefixtures("_begun")
 def test_during_a_restore_nothing_is_compared() -> None:
     outside(expression="true")
-    restore = create_operation(
-        OperationKind.RESTORE, state=OperationState.RUNNING, requested_by=None, origin=Origin.WEB, arguments={}
+    restore = Operation.objects.create(
+        kind=OperationKind.RESTORE,
+        state=OperationState.RUNNING,
+        database=conf.protected_database(),
+        created_at=datetime.now(UTC),
     )
     look()
     assert events() == []
@@ -263,6 +267,24 @@ def test_equal_contents_are_stored_once() -> None:
         outside(description=description)
         look()
     assert (ItemContent.objects.count(), len(events())) == (before + 1, 4)
+
+
+def test_an_edit_before_the_baseline_is_part_of_it() -> None:
+    row = FilterFactory.create(name="Harbour")
+    record_edit(actor(), {Slug.FILTERS: [row.pk]})
+    assert not HistoryEvent.objects.exists()
+    look()
+    assert [event.kind for event in HistoryEvent.objects.all()] == ["baseline"]
+
+
+@pytest.mark.usefixtures("_begun")
+def test_recording_an_edit_reads_only_its_row() -> None:
+    row = Filter.objects.get(name="Quay")
+    Filter.objects.filter(pk=row.pk).update(description="new")
+    with CaptureQueriesContext(connections["tvarr"]) as queries:
+        record_edit(actor(), {Slug.FILTERS: [row.pk]})
+    assert len(queries) == 4  # two for the row, two for the names of sources
+    assert events() == [("edit", [("changed", "Quay")])]
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

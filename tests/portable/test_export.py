@@ -250,6 +250,7 @@ def test_the_number_of_queries_does_not_grow_with_the_items(
 def test_the_file_name_has_the_kind_and_the_time_in_utc() -> None:
     moment = datetime.fromisoformat("2025-12-14T11:30:00+01:00")
     assert export_file_name(MAPPING, moment) == "tvarr-data-mapping-rules-2025-12-14T10-30-00.json"
+    assert export_file_name(MAPPING, moment, 2) == "tvarr-data-mapping-rules-2025-12-14T10-30-00-2.json"
 
 
 def test_the_one_live_filter_of_the_sample_can_be_chosen_by_id(attached: Path) -> None:
@@ -272,6 +273,46 @@ def test_a_complete_export_is_logged(number: int, caplog: pytest.LogCaptureFixtu
         number,
         size,
     )
+
+
+class TestParts:
+    """Files of one kind that tvarr accepts."""
+
+    def test_a_small_export_is_one_file_with_the_same_content(self) -> None:
+        make_filter()
+        (file,) = stream_export(FILTERS).split(2**20)
+        assert json.loads(file) | {"metadata": {}} == export(FILTERS) | {"metadata": {}}
+
+    def test_an_export_without_items_is_one_file(self) -> None:
+        (file,) = stream_export(FILTERS).split(2**20)
+        assert json.loads(file)["items"] == []
+
+    @pytest.mark.parametrize("limit", [*range(600, 640), 5_000])
+    def test_each_file_is_valid_and_small_enough_and_all_items_are_in_one(self, limit: int) -> None:
+        for number in range(20):
+            make_filter(f"Hafen {number}", description="ä" * number)
+        files = list(stream_export(FILTERS).split(limit))
+        values = [json.loads(file) for file in files]
+        assert max(map(len, files)) <= limit
+        assert [item for value in values for item in value["items"]] == export(FILTERS)["items"]
+        assert [value["metadata"]["item_count"] for value in values] == [len(value["items"]) for value in values]
+
+    def test_a_file_is_split_only_if_it_is_too_large(self) -> None:
+        make_filter("A"), make_filter("B")
+        size = len(b"".join(stream_export(FILTERS)))
+        assert [len(list(stream_export(FILTERS).split(limit))) for limit in (size, size - 1)] == [1, 2]
+
+    def test_an_item_that_is_too_large_has_a_file_of_its_own(self) -> None:
+        for name in ("A", "B" * 255, "C"):
+            make_filter(name)
+        files = [json.loads(file)["items"] for file in stream_export(FILTERS).split(450)]
+        assert [[item["name"][0] for item in items] for items in files] == [["A"], ["B"], ["C"]]
+
+    def test_each_file_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        make_filter("A"), make_filter("B")
+        files = list(stream_export(FILTERS).split(450))
+        assert [(event["items"], event["file_bytes"]) for event in told(caplog)] == [(1, len(file)) for file in files]
 
 
 class TestListing:

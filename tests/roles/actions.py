@@ -146,7 +146,7 @@ def _cancel() -> dict[Entrance, Ask]:
 
 
 def _read() -> dict[Entrance, Ask]:
-    return {API: Ask(f"POST {_CALL}/read", {})}
+    return {PAGE: Ask(f"POST {_ONE}read/"), API: Ask(f"POST {_CALL}/read", {})}
 
 
 def _take(name: str) -> dict[Entrance, Ask]:
@@ -390,18 +390,25 @@ CASES = [
             COMMAND: Ask("", arguments=("config", "diff", "soon")),
         },
     ),
-    Case("request_reading", "nothing in the way", VIEWER, DONE, _read()),
-    Case("request_reading", "the backup is gone", VIEWER, "backup_not_found", _read(), on="missing"),
-    Case("request_reading", "another one is open", VIEWER, "operation_running", _read(), queued=BACKUP),
+    Case("request_reading", "nothing in the way", OPERATOR, DONE, _read()),
+    Case("request_reading", "the backup is gone", OPERATOR, "backup_not_found", _read(), on="missing"),
+    Case("request_reading", "another one is open", OPERATOR, "operation_running", _read(), queued=BACKUP),
     Case("take_items", "nothing in the way", OPERATOR, DONE, _take(FILTER)),
     Case("take_items", "there is no such item", OPERATOR, "item_not_found", _take("Nobody")),
-    Case("preview_taking", "nothing in the way", OPERATOR, DONE, {}),  # only pages have it
+    Case(
+        "preview_taking",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {PAGE: Ask("POST /configuration/take/", {"source": "now", "item": f"filters/{FILTER}"})},
+    ),
     Case(
         "find_events",
         "nothing in the way",
         VIEWER,
         DONE,
         {
+            PAGE: Ask("GET /configuration/"),
             API: Ask("GET /api/v1/configuration/history"),
             COMMAND: Ask("", arguments=("config", "history")),
         },
@@ -411,14 +418,20 @@ CASES = [
         "nothing in the way",
         VIEWER,
         DONE,
-        {API: Ask("GET /api/v1/configuration/history/<int:event_id>")},
+        {
+            PAGE: Ask("GET /configuration/events/<int:number>/"),
+            API: Ask("GET /api/v1/configuration/history/<int:event_id>"),
+        },
     ),
     Case(
         "find_versions",
         "nothing in the way",
         VIEWER,
         DONE,
-        {API: Ask("GET /api/v1/configuration/items/<str:kind>/<str:item_id>")},
+        {
+            PAGE: Ask("GET /configuration/items/<str:kind>/<str:row_id>/"),
+            API: Ask("GET /api/v1/configuration/items/<str:kind>/<str:item_id>"),
+        },
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),

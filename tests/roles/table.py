@@ -41,7 +41,7 @@ CANCEL = {
     OperationKind.BACKUP: (OPERATOR, CREATE),
     OperationKind.ADOPT: (OPERATOR, CREATE),
     OperationKind.VERIFY: (OPERATOR, VERIFY),
-    OperationKind.READ: (VIEWER, EXPORT),
+    OperationKind.READ: (OPERATOR, VERIFY),
     OperationKind.RESTORE: (ADMINISTRATOR, RESTORE),
     OperationKind.PRUNE: (ADMINISTRATOR, DELETE),
     OperationKind.DELETE: (ADMINISTRATOR, DELETE),
@@ -88,6 +88,13 @@ PAGES: dict[str, Row] = {
         for kind, (first, permission) in CANCEL.items()
     },
     f"POST {_OPERATION}dismiss/": row(SIGNED_IN, answer=302),
+    f"POST {_ONE}read/": row(OPERATOR, VERIFY, answer=302, does="read a backup"),
+    "GET /configuration/": row(VIEWER, EXPORT, does="read the history"),
+    "GET /configuration/compare/": row(VIEWER, EXPORT),
+    "GET /configuration/compare/ two": row(VIEWER, EXPORT, does="compare", query="from=now&to={filename}"),
+    "POST /configuration/take/": row(OPERATOR, EXPORT, IMPORT, answer=302, body={"source": "now", "item": "{item}"}),
+    "GET /configuration/events/<int:number>/": row(VIEWER, EXPORT, does="read an event"),
+    "GET /configuration/items/<str:kind>/<str:row_id>/": row(VIEWER, EXPORT, does="read the history of an item"),
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
@@ -179,7 +186,7 @@ CALLS: dict[str, Row] = {
         ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", body={"protected": False}, on="safety"
     ),
     f"POST {_BACKUP}/verify": row(OPERATOR, VERIFY, answer=202, does="verify a backup", body={}),
-    f"POST {_BACKUP}/read": row(VIEWER, EXPORT, answer=202, does="read a backup", body={}),
+    f"POST {_BACKUP}/read": row(OPERATOR, VERIFY, answer=202, does="read a backup", body={}),
     f"POST {_BACKUP}/restore": row(
         ADMINISTRATOR, RESTORE, answer=202, does="restore a backup", query="confirm=true", body={}
     ),
@@ -200,10 +207,10 @@ CALLS: dict[str, Row] = {
     f"GET {_V1}/imports/<str:import_id> own": row(VIEWER, EXPORT),
     f"POST {_V1}/imports/<str:import_id>/undo": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404, body={}),
     f"POST {_V1}/imports/<str:import_id>/undo own": row(OPERATOR, IMPORT, does="undo an import", body={}),
-    f"GET {_V1}/configuration/history": row(VIEWER, EXPORT),
-    f"GET {_V1}/configuration/history/<int:event_id>": row(VIEWER, EXPORT),
-    f"GET {_V1}/configuration/items/<str:kind>/<str:item_id>": row(VIEWER, EXPORT),
-    f"GET {_V1}/configuration/diff": row(VIEWER, EXPORT, query="from=now"),
+    f"GET {_V1}/configuration/history": row(VIEWER, EXPORT, does="read the history"),
+    f"GET {_V1}/configuration/history/<int:event_id>": row(VIEWER, EXPORT, does="read an event"),
+    f"GET {_V1}/configuration/items/<str:kind>/<str:item_id>": row(VIEWER, EXPORT, does="read the history of an item"),
+    f"GET {_V1}/configuration/diff": row(VIEWER, EXPORT, does="compare", query="from=now"),
     f"POST {_V1}/configuration/take": row(
         OPERATOR, EXPORT, IMPORT, does="take items", body={"from": "now", "items": [FILTER]}
     ),

@@ -118,11 +118,8 @@ def _expected(case: Case, entrance: Entrance, ask: Ask, role: str) -> str:
 
 
 def _is_not_offered(entrance: Entrance, ask: Ask) -> bool:
-    """Return whether users without permission are refused before the action, like its form.
-
-    The admin offers everyone to cancel operations, because viewers may cancel some.
-    """
-    return ask.key in FORMS or (entrance is ADMIN and not ask.key.endswith(("create/", " cancel")))
+    """Return whether users without permission are refused before the action, like its form."""
+    return ask.key in FORMS or (entrance is ADMIN and not ask.key.endswith("create/"))
 
 
 def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str) -> bool:

@@ -20,18 +20,15 @@ ROWS = CALLS | HEALTH
 _BACKUPS = ("/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics")
 _OF_OTHERS = ("GET /api/v1/imports/", "POST /api/v1/imports/")
 _READING = ("POST /api/v1/export/",)
-_READING_BACKUPS = ("/backups/<str:filename>/read", "/cancel read")
-"""Calls about backups that require the permission to export."""
 
 
 def is_in(scope: Scope, key: str) -> bool:
     """Return whether a scope includes a call, by its method and address."""
     method, address = key.split(" ")[:2]
-    reads_backup = key.endswith(_READING_BACKUPS)
-    is_about_backups = address.startswith(_BACKUPS) and not reads_backup
+    is_about_backups = address.startswith(_BACKUPS)
     return {
         Scope.ALL: True,
-        Scope.READ: method == "GET" or key.startswith(_READING) or address.endswith("/export") or reads_backup,
+        Scope.READ: method == "GET" or key.startswith(_READING) or address.endswith("/export"),
         Scope.BACKUPS: is_about_backups,
         Scope.CONFIGURATION: not is_about_backups,
     }[scope]

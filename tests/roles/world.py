@@ -33,13 +33,14 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
-from tvarr_backup.operations.history import compare_now
+from tvarr_backup.operations import history
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import (
     HistoryEvent,
     ImportRecord,
     ImportState,
+    ItemVersion,
     OperationKind,
     OperationState,
     Origin,
@@ -103,8 +104,7 @@ class World:
         self._rows: dict[str, Any] = {
             KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
         }
-        recorded = factories.FilterFactory.create(name=FILTER)
-        compare_now()
+        factories.FilterFactory.create(name=FILTER)
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
@@ -112,6 +112,7 @@ class World:
         ]
         applied = {"state": ImportState.APPLIED, "kind": "filters", "origin": Origin.WEB}
         rows += [ImportRecord.objects.create(created_at=datetime.now(UTC), **applied)]
+        history.compare_now()
         self._owner = factories.UserFactory.create()
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
@@ -119,9 +120,8 @@ class World:
         self._objects["/admin/operations/backupsettings/"] = "1"
         self._known = {
             "content_type_id": str(ContentType.objects.get(app_label="auth", model="user").pk),
-            "event": str(HistoryEvent.objects.latest("at").pk),
-            "item": recorded.pk,
             "static": f"/{settings.STATIC_URL.lstrip('/')}",
+            "item": f"filters/{self._rows['filters'].name}",
         }
 
     # --- People -------------------------------------------------------------------------------------------------------
@@ -253,10 +253,12 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "record": known["record"],
         "applied": known["record"],
         "import_id": known["record"],
-        "event_id": known["event"],
-        "kind": "filters",
-        "item_id": known["item"],
         "name": "guides/install",
+        "event_id": str(HistoryEvent.objects.latest("pk").pk),
+        "number": str(HistoryEvent.objects.latest("pk").pk),
+        "kind": "filters",
+        "item_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
+        "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",
         "url": "missing",
         "content_type_id": known["content_type_id"],

@@ -18,7 +18,7 @@ from tests.factories import (
     FilterFactory,
     StreamSourceFactory,
 )
-from tests.web.browsing import person, send, text_of
+from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.models import Filter
 from tvarr_backup.portable.export import MAX_IDS
 from tvarr_backup.portable.kinds import KINDS
@@ -148,6 +148,45 @@ def test_several_kinds_are_downloaded_as_an_archive_with_a_file_each(viewer: Cli
     assert re.fullmatch(r'attachment; filename="tvarr-export-[-\dT]+\.zip"', response["Content-Disposition"])
 
 
+def large_filters() -> list[Filter]:
+    """Filters whose file is larger than tvarr reads."""
+    return Filter.objects.bulk_create(FilterFactory.build_batch(1000, description="d" * 1000))
+
+
+def test_a_file_for_tvarr_above_1_mib_is_split_in_an_archive(viewer: Client) -> None:
+    rows, rule = large_filters(), DataMappingRuleFactory.create()
+    for selection in ({"all": "filters"}, {"all": ["filters", "data-mapping-rules"]}):
+        response = send(viewer, "/export/download/", {"as": "files"} | selection)
+        with zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content))) as archive:
+            files = {re.sub(r"\d{4}[-T\d]{15}", "", name): archive.read(name) for name in archive.namelist()}
+        assert list(files)[:2] == ["tvarr-filters--1.json", "tvarr-filters--2.json"]
+        assert all(len(content) <= 2**20 for content in files.values())
+        names = {item["name"] for content in files.values() for item in json.loads(content)["items"]}
+        assert names - {rule.name} == {row.name for row in rows}
+
+
+def test_one_file_with_all_items_is_never_split(viewer: Client) -> None:
+    large_filters()
+    response = send(viewer, "/export/download/", {"as": "bundle", "all": "filters"})
+    assert len(names_in(response)) == 1000
+
+
+def test_the_preview_of_a_file_above_1_mib_offers_to_split_it(viewer: Client) -> None:
+    large_filters()
+    preview = send(viewer, "/export/preview/", {"as": "bundle", "all": "filters"})
+    assert "This file is larger than 1 MiB, so tvarr refuses it. Download in smaller files" in text_of(preview)
+    assert 'formaction="/export/download/" name="as" value="files"' in preview.content.decode()
+    preview = send(viewer, "/export/preview/", {"as": "files", "all": "filters"})
+    assert "tvarr refuses files above 1 MiB. The download has these items in several files." in text_of(preview)
+
+
+def test_the_preview_of_a_large_bundle_says_nothing_about_its_size(viewer: Client) -> None:
+    large_filters()
+    DataMappingRuleFactory.create()
+    preview = send(viewer, "/export/preview/", {"as": "bundle", "all": ["filters", "data-mapping-rules"]})
+    assert "tvarr refuses" not in text_of(preview)
+
+
 def test_all_selected_items_can_be_downloaded_as_one_file(viewer: Client) -> None:
     rows, rule = FilterFactory.create_batch(2), DataMappingRuleFactory.create()
     selection = {"as": "bundle", "all": "data-mapping-rules", "ids-filters": rows[0].pk}
@@ -178,7 +217,9 @@ def test_a_refusal_keeps_the_type_of_the_file(viewer: Client) -> None:
 
 def test_the_page_says_what_tvarr_reads(viewer: Client) -> None:
     FilterFactory.create()
-    assert "tvarr itself reads only these, of at most 1 MiB each" in text_of(viewer.get("/export/"))
+    assert "tvarr itself reads only these, of at most 1 MiB each, so larger ones are split" in text_of(
+        viewer.get("/export/")
+    )
 
 
 def test_there_is_one_main_button(viewer: Client) -> None:
@@ -247,3 +288,99 @@ def test_many_items_make_the_page_no_heavier(viewer: Client) -> None:
     few = len(viewer.get("/export/").content)
     FilterFactory.create_batch(50)
     assert len(viewer.get("/export/").content) < few + 50
+
+
+class TestFindings:
+    """Items to check before the file is shared, and leaving them out."""
+
+    SECRET = "http://gull:feather7@tv.example.test/list.m3u"  # fictional
+
+    def preview(self, client: Client, **fields: Any) -> Any:
+        return send(client, "/export/preview/", {"as": "bundle"} | fields)
+
+    def test_the_preview_names_the_items_to_check_with_a_button_to_leave_each_out(self, viewer: Client) -> None:
+        bad = FilterFactory.create(name="Bad <b>", expression="oops")
+        leak, _good = FilterFactory.create(description=self.SECRET), FilterFactory.create()
+        page = self.preview(viewer, all="filters")
+        text = text_of(page)
+        assert "Check before you share" in text
+        assert 'Filter "Bad <b>" (stream) The expression is invalid (column' in text
+        assert f'Filter "{leak.name}" (stream) The description may contain credentials' in text
+        assert leave_out_values(page) == [bad.pk, leak.pk, "all"]
+
+    def test_a_list_of_findings_never_shows_the_secret(self, viewer: Client) -> None:
+        FilterFactory.create(description=self.SECRET)
+        found = re.search(
+            r'<section.*?id="export-findings".*?</section>',
+            self.preview(viewer, all="filters").content.decode(),
+            re.DOTALL,
+        )
+        assert found is not None
+        assert "feather7" not in found[0]
+
+    def test_a_preview_without_findings_says_nothing_about_them(self, viewer: Client) -> None:
+        FilterFactory.create()
+        assert "Check before you share" not in text_of(self.preview(viewer, all="filters"))
+
+    def test_an_item_that_is_left_out_is_not_selected_any_more(self, viewer: Client) -> None:
+        bad, good = FilterFactory.create(expression="oops"), FilterFactory.create()
+        page = self.preview(viewer, **{"all": "filters", "leave-out": bad.pk})
+        assert boxes(page) == [(bad.pk, False), (good.pk, True)]
+        assert "Check before you share" not in text_of(page)
+        assert names_in(send(viewer, "/export/download/", fields_of(page, "export-form"))) == [good.name]
+
+    def test_all_items_to_check_are_left_out_and_other_kinds_stay_selected(self, viewer: Client) -> None:
+        for number in range(3):
+            FilterFactory.create(name=f"Bad {number}", expression="oops")
+        good, rule = FilterFactory.create(), DataMappingRuleFactory.create()
+        page = self.preview(viewer, **{"all": ["filters", "data-mapping-rules"], "leave-out": "all"})
+        fields = fields_of(page, "export-form")
+        assert (fields["all"], fields["ids-filters"]) == (["data-mapping-rules"], [good.pk])
+        assert rule.name in text_of(page)
+
+    def test_a_selection_of_which_everything_is_left_out_is_refused(self, viewer: Client) -> None:
+        bad = FilterFactory.create(expression="oops")
+        text = text_of(self.preview(viewer, **{"ids-filters": bad.pk, "leave-out": bad.pk}))
+        assert "Select at least one item." in text
+
+    def test_a_profile_that_a_rule_adds_is_not_left_out_but_explained(self, viewer: Client) -> None:
+        profile = EncodingProfileFactory.create(input_flags=f"-i {self.SECRET}")
+        rule = ClientDetectionRuleFactory.create(encoding_profile=profile)
+        page = self.preview(viewer, **{"ids-client-detection-rules": rule.pk, "with-profiles": "1"})
+        assert leave_out_values(page) == []
+        assert 'Added because a selected rule uses it. To leave it out, clear "Add the encoding profiles' in text_of(
+            page
+        )
+
+    def test_of_many_items_to_check_the_first_are_listed(self, viewer: Client) -> None:
+        Filter.objects.bulk_create(FilterFactory.build_batch(130, expression="oops"))
+        page = self.preview(viewer, all="filters")
+        assert "30 more items are not listed." in text_of(page)
+        assert len(leave_out_values(page)) == 101
+
+    def test_without_the_permission_nothing_is_read_to_leave_it_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tvarr_backup.web.exports.list_exportable", None)
+        row = FilterFactory.create(expression="oops")
+        for left_out in (row.pk, "all"):
+            assert self.preview(person(()), **{"all": "filters", "leave-out": left_out}).status_code == 403
+
+    def test_as_a_part_the_buttons_belong_to_the_form_of_the_page(self, viewer: Client) -> None:
+        bad = FilterFactory.create(expression="oops")
+        part = send(viewer, "/export/preview/", {"all": "filters"}, HX_Target="export-preview").content.decode()
+        assert "<form" not in part
+        assert re.search(rf'form="export-form"[^>]*name="leave-out" value="{bad.pk}"', part)
+
+    def test_the_page_of_a_preview_keeps_the_selection(self, viewer: Client) -> None:
+        one, _two = FilterFactory.create_batch(2)
+        page = self.preview(viewer, **{"ids-filters": one.pk})
+        assert [row_id for row_id, is_selected in boxes(page) if is_selected] == [one.pk]
+        assert '<div id="export-preview">' in page.content.decode()
+
+    def test_the_page_says_that_the_preview_lists_items_to_check(self, viewer: Client) -> None:
+        FilterFactory.create()
+        text = text_of(viewer.get("/export/"))
+        assert "Preview lists invalid items, and items that may contain credentials." in text
+
+
+def leave_out_values(response: Any) -> list[str]:
+    return re.findall(r'name="leave-out" value="(\w+)"', response.content.decode())

@@ -32,6 +32,7 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.history import record_edit
 from tvarr_backup.operations.models import Origin
+from tvarr_backup.portable.export_findings import list_warnings
 from tvarr_backup.portable.kinds import kind_of_model
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import name_some, quoted
@@ -212,7 +213,7 @@ class ItemAdmin(EscapedTextAdmin):
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return None
-        for warning in export.warnings:
+        for warning in (*export.warnings, *list_warnings(export.check_rows(), _NAMED_ROWS)):
             self.message_user(request, warning, messages.WARNING)
         return export_response(kind, export)
 

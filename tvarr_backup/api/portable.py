@@ -32,6 +32,7 @@ from tvarr_backup.operations import actions
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
 from tvarr_backup.portable.export import Export
+from tvarr_backup.portable.export_findings import list_warnings
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import (
@@ -47,7 +48,11 @@ from tvarr_backup.transfer.exports import bundle_response, export_response
 from tvarr_backup.transfer.in_memory import KeepInMemory
 
 _MAX_ERRORS = 1_000
+_MOST_IN_HEADER = 5
+"""Findings about items in a header. Proxies refuse headers above 4 KiB."""
 _BLOCK_CHARACTERS = 2**16
+
+_WARNINGS = "A JSON list of messages about items that were left out, are invalid, or may contain credentials. Absent if there are none."
 
 # --- Exports ---------------------------------------------------------------------------------------------------------
 
@@ -90,8 +95,8 @@ def _build_download(kind: Kind, export: Export) -> StreamingHttpResponse:
 
 
 def _with_warnings(response: StreamingHttpResponse, export: Export) -> StreamingHttpResponse:
-    if export.warnings:
-        response["Export-Warnings"] = json.dumps(export.warnings)  # ASCII, as in all headers
+    if warnings := [*export.warnings, *list_warnings(export.check_rows(), _MOST_IN_HEADER)]:
+        response["Export-Warnings"] = json.dumps(warnings)  # ASCII, as in all headers
     return response
 
 
@@ -267,7 +272,7 @@ class BundleExportView(StrictView):
         request=envelopes.BundleSelectionSerializer,
         parameters=[
             header("Content-Disposition", "`attachment` and a file name.", 200),
-            header("Export-Warnings", "A JSON list of messages about items that were left out.", 200),
+            header("Export-Warnings", _WARNINGS, 200),
         ],
         responses={
             200: OpenApiResponse(
@@ -290,7 +295,7 @@ class BundleExportView(StrictView):
 
 _FILE_HEADERS = [
     header("Content-Disposition", "`attachment` and a file name.", 200),
-    header("Export-Warnings", "A JSON list of messages about items that were left out. Absent if there are none.", 200),
+    header("Export-Warnings", _WARNINGS, 200),
 ]
 _SELECTION = [
     OpenApiParameter("ids", str, description="Ids, separated by commas. Use POST for hundreds."),

@@ -130,14 +130,16 @@ def _record_safely(cause: Cause, rows: Rows | None = None) -> HistoryEvent | Non
 def record_changes(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:
     """Compare the configuration, or only these rows, with the last versions, and record what has changed, if anything.
 
-    The first call records everything as the baseline, and so does the first one for another database. Nothing is locked while rows
-    are read: if another process has recorded an event in the meantime, they are read again. Raises `django.db.Error`.
+    The first comparison of everything is the baseline, and so is the first one for another database. Nothing is locked while rows are
+    read: if another process has recorded an event in the meantime, they are read again. Raises `django.db.Error`.
     """
     for _ in range(_ATTEMPTS):
         progress = _progress()
         is_baseline = progress.database != conf.protected_database()
-        compared = None if is_baseline else _with_referring(rows)
-        state = state_of_tables(read_live_tables(tuple(KINDS) if compared is None else _needed_kinds(compared)))
+        if is_baseline and rows is not None:
+            return None  # without a baseline, nothing is known of the other rows
+        compared = _with_referring(rows)
+        state = state_of_tables(read_live_tables() if compared is None else read_live_tables(_with_profiles(compared)))
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             current = HistoryProgress.objects.filter(pk=1, revision=progress.revision)
             if current.update(revision=progress.revision + 1):
@@ -153,9 +155,9 @@ def _with_referring(rows: Rows | None) -> Rows | None:
     return {**rows, Slug.CLIENT_DETECTION_RULES: {*rows.get(Slug.CLIENT_DETECTION_RULES, ()), *rules}}
 
 
-def _needed_kinds(rows: Rows) -> list[Slug]:
-    """Return the kinds to read. Rules need the names of profiles."""
-    return [slug for slug in KINDS if slug in rows or slug is Slug.ENCODING_PROFILES]
+def _with_profiles(rows: Rows) -> dict[Slug, Collection[str] | None]:
+    """Return the rows to read. Rules need the names of all profiles."""
+    return {**rows, Slug.ENCODING_PROFILES: None} if Slug.CLIENT_DETECTION_RULES in rows else dict(rows)
 
 
 def _store(cause: Cause, state: State, rows: Rows | None) -> HistoryEvent | None:

@@ -110,7 +110,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
     ),
     OperationKind.READ: KindDescription(
         done="Read",
-        permission="access.export_configuration",
+        permission="operations.verify_backup",
         steps=(
             Step("Unpack", {Phase.UNPACK: 90}),
             Step("Read the configuration", {Phase.CHECK: 10}),

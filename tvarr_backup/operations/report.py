@@ -50,7 +50,7 @@ def backup_as_data(backup: Backup, required: RequiredSchema | None = None) -> di
     `required` for many backups, because it is otherwise looked up for each.
     """
     members = json.loads(encode_sidecar(backup.sidecar))
-    del members["format"]  # describes the file
+    del members["format"], members["configuration"]  # the one describes the file, the other may be large
     protected = backup.sidecar.is_protected(datetime.now(UTC))
     return {
         "filename": backup.filename,

@@ -21,6 +21,7 @@ from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, Sys
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import ClientDetectionRule, EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.portable.envelope import BUNDLE, BUNDLE_VERSION, FORMAT_VERSION
+from tvarr_backup.portable.export_findings import ExportFinding, find_in_row
 from tvarr_backup.portable.items import describe_unreadable, exported_item, readable_rows, unreadable_rows
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Kind, ReferenceTarget, Slug
 from tvarr_backup.portable.references import References
@@ -34,15 +35,49 @@ WRITTEN_BY = f"tvarr-backup {__version__}"
 """The `tvarr_version` of our files."""
 
 MAX_IDS = 10_000
+TVARR_MAX_BYTES = 2**20
+"""The size of the largest file that tvarr imports."""
 _BLOCK_ITEMS = 500
+_BETWEEN, _END = b",\n", b"\n  ]\n}\n"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one kind in an export."""
+
+    kind: Kind
+    queryset: QuerySet[PortableRow]
+    references: References
+    moment: datetime
+
+    def __iter__(self) -> Iterator[PortableRow]:
+        return self.queryset.iterator(chunk_size=_BLOCK_ITEMS)
+
+    def render(self, row: PortableRow) -> bytes:
+        return _indented(exported_item(self.kind, row, self.references.exported(row)))
 
 
 class Export(Iterator[bytes]):
-    """The blocks of a file, and sentences about what it leaves out in `warnings`."""
+    """The blocks of a file, sentences about what it leaves out in `warnings`, and the `rows` of each kind."""
 
-    def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
+    def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...], rows: Sequence[_Rows]) -> None:
         self.warnings = warnings
+        self.rows = rows
         self._blocks = blocks
+
+    def split(self, most_bytes: int = TVARR_MAX_BYTES) -> Iterator[bytes]:
+        """Yield the rows of one kind as whole files of at most this size, instead of the blocks. One file is in memory at a time.
+
+        An item that is larger than this is alone in a file.
+        """
+        (rows,) = self.rows
+        return _split(rows, most_bytes)
+
+    def check_rows(self) -> Iterator[ExportFinding]:
+        """Yield what a user should check before sharing the file. Each call reads all rows and checks their expressions."""
+        for rows in self.rows:
+            for row in rows:
+                yield from find_in_row(rows.kind, row)
 
     def __next__(self) -> bytes:
         return next(self._blocks)
@@ -79,8 +114,8 @@ def stream_export(
             "References to missing sources and encoding profiles are left out, because they are unreadable: {problem}"
         )
         warnings += (Sentence(omission, problem=references_problem),)
-    references = References(kind, with_waiting=not references_problem)
-    return Export(_stream(kind, rows, references, timezone.now()), warnings)
+    exported = _Rows(kind, rows, References(kind, with_waiting=not references_problem), timezone.now())
+    return Export(_stream(exported), warnings, (exported,))
 
 
 def stream_bundle(
@@ -100,7 +135,8 @@ def stream_bundle(
         if slug in chosen
     ]
     warnings = tuple(warning for _, export in exports for warning in export.warnings)
-    return Export(_bundle(exports, timezone.now()), warnings)
+    rows = [each for _, export in exports for each in export.rows]
+    return Export(_bundle(exports, timezone.now()), warnings, rows)
 
 
 def _add_profiles(chosen: dict[Slug, Collection[str] | None]) -> None:
@@ -197,9 +233,10 @@ def _order(kind: Kind) -> tuple[Any, ...]:
     return (*kind.order, Instant(F("created_at")), "id")
 
 
-def export_file_name(kind: Kind, moment: datetime) -> str:
-    """Return a name for an export file, with the time in UTC."""
-    return f"tvarr-{kind.slug.replace('_', '-')}-{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S}.json"
+def export_file_name(kind: Kind, moment: datetime, part: int | None = None) -> str:
+    """Return a name for an export file, with the time in UTC, and its number if it is one of several."""
+    ending = "" if part is None else f"-{part}"
+    return f"tvarr-{kind.url_slug}-{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S}{ending}.json"
 
 
 def _count_of(rows: QuerySet[PortableRow]) -> Subquery:
@@ -252,24 +289,56 @@ def _read_id(kind: Kind, text: str) -> str:
         raise _not_found(kind, text) from problem
 
 
-def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, moment: datetime) -> Generator[bytes]:
+def _stream(rows: _Rows) -> Generator[bytes]:
     began = time.monotonic()
     count = written = 0
     block = b""
-    for number, row in enumerate(rows.iterator(chunk_size=_BLOCK_ITEMS)):
+    for number, row in enumerate(rows):
         if number == 0:
             count = row.exported_rows  # type: ignore[attr-defined]  # annotated
-            block = _head(kind, count, moment)
-        block += (b",\n" if number else b"\n") + _indented(exported_item(kind, row, references.exported(row)))
+            block = _head(rows.kind, count, rows.moment)
+        block += (_BETWEEN if number else b"\n") + rows.render(row)
         if number % _BLOCK_ITEMS == _BLOCK_ITEMS - 1:
             written += len(block)
             yield block
             block = b""
-    block = block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+    block = block + _END if count else _empty_file(rows)
     written += len(block)
     yield block
+    _log_export(rows, count, written, began)
+
+
+def _split(rows: _Rows, most_bytes: int) -> Iterator[bytes]:
+    began = time.monotonic()
+    items: list[bytes] = []
+    size_bytes = len(_END) + 1
+    for row in rows:
+        item = rows.render(row)
+        added_bytes = len(item) + (len(_BETWEEN) if items else 0)
+        head_bytes = len(_head(rows.kind, len(items) + 1, rows.moment))
+        if items and head_bytes + size_bytes + added_bytes > most_bytes:
+            yield _file(rows, items, began)
+            items, size_bytes, added_bytes, began = [], len(_END) + 1, len(item), time.monotonic()
+        items.append(item)
+        size_bytes += added_bytes
+    yield _file(rows, items, began)
+
+
+def _file(rows: _Rows, items: Sequence[bytes], began: float) -> bytes:
+    content = (
+        _head(rows.kind, len(items), rows.moment) + b"\n" + _BETWEEN.join(items) + _END if items else _empty_file(rows)
+    )
+    _log_export(rows, len(items), len(content), began)
+    return content
+
+
+def _empty_file(rows: _Rows) -> bytes:
+    return _head(rows.kind, 0, rows.moment) + b"]\n}\n"
+
+
+def _log_export(rows: _Rows, count: int, written: int, began: float) -> None:
     seconds = round(time.monotonic() - began, 3)
-    logger.info("export.made", kind=kind.slug.value, items=count, file_bytes=written, seconds=seconds)
+    logger.info("export.made", kind=rows.kind.slug.value, items=count, file_bytes=written, seconds=seconds)
 
 
 def _head(kind: Kind, count: int, moment: datetime) -> bytes:

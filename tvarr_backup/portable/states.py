@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connections, router
@@ -28,7 +29,7 @@ from tvarr_backup.portable.export import write_bundle
 from tvarr_backup.portable.items import describe_unreadable, item_values, without_empty
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Identity, Kind, Slug
 from tvarr_backup.portable.references import References
-from tvarr_backup.portable.stored_rows import find_columns, read_all_rows
+from tvarr_backup.portable.stored_rows import find_columns, read_live_rows
 from tvarr_backup.quoting import quoted
 from tvarr_backup.ranges import EARLIEST
 
@@ -48,8 +49,9 @@ class StateItem:
 
     @property
     def identity(self) -> Identity:
-        values = self.values
-        return Identity(values["name"], values.get("source_type", ""))
+        members = list(self.kind.by_name)
+        source_type = self.in_order[members.index("source_type")] if self.kind.has_source_types else ""
+        return Identity(self.in_order[members.index("name")], source_type)
 
     @property
     def name(self) -> str:
@@ -88,19 +90,20 @@ class State:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_live_tables(kinds: Collection[Slug] = tuple(KINDS)) -> dict[str, Table]:
-    """Return the live rows of these kinds, with the columns that our models know, as a backup has them.
+def read_live_tables(
+    rows: Mapping[Slug, Collection[str] | None] = MappingProxyType(dict.fromkeys(KINDS)),
+) -> dict[str, Table]:
+    """Return the live rows of all kinds, with the columns that our models know, as a backup has them.
 
-    A table that does not exist is left out. Makes two queries for each kind.
+    `rows` are the ids to read for each kind, or None for all. A table that does not exist is left out. Makes two queries for each kind.
     """
     tables = {}
-    for slug in kinds:
+    for slug, ids in rows.items():
         model = KINDS[slug].model
         known = {each.column for each in model._meta.concrete_fields}
         columns = sorted(known.intersection(find_columns(model)))
         if columns:
-            rows = read_all_rows(model, columns, only_live="deleted_at" in columns)
-            tables[model._meta.db_table] = Table(columns, rows)
+            tables[model._meta.db_table] = Table(columns, read_live_rows(model, columns, ids))
     return tables
 
 
@@ -150,22 +153,20 @@ def state_of_bundle(bundle: Bundle) -> State:
 def _rows_of(kind: Kind, table: Table) -> list[Any]:
     """Return the rows of a kind. A row without a key is damaged, and left out."""
     model = kind.model
-    database = router.db_for_write(model)
-    fields = model._meta.concrete_fields
+    connection = connections[router.db_for_write(model)]
+    fields: Sequence[Any] = model._meta.concrete_fields
     names = [each.attname for each in fields]
     places = {column: number for number, column in enumerate(table.columns)}
+    # The column of a foreign key holds a value of the key that it refers to.
+    converted = [(each.target_field if each.is_relation else each, places.get(each.column)) for each in fields]
     rows = []
     for stored in table.rows:
-        found = [_decode(stored[places[each.column]]) if each.column in places else None for each in fields]
-        values = [_convert(each, value, database) for each, value in zip(fields, found, strict=True)]
-        rows.append(model.from_db(database, names, values))
+        values = [
+            column.from_db_value(None if place is None else _decode(stored[place]), None, connection)
+            for column, place in converted
+        ]
+        rows.append(model.from_db(connection.alias, names, values))
     return [row for row in rows if row.pk]
-
-
-def _convert(column: Any, value: Any, database: str) -> Any:
-    """Return the value that the column has in Python, as a query would. A foreign key is a text."""
-    stored_as = column.target_field if column.is_relation else column
-    return stored_as.from_db_value(value, None, connections[database])
 
 
 def _decode(stored: Any) -> Any:

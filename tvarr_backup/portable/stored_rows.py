@@ -59,17 +59,27 @@ def read_rows(model: type[PortableRow], ids: Iterable[str], columns: Collection[
     return found
 
 
-def read_all_rows(model: type[PortableRow], columns: Sequence[str], *, only_live: bool) -> list[list[Any]]:
-    """Return the values of these columns for all rows, or only for those that are not marked as deleted.
+def read_live_rows(
+    model: type[PortableRow], columns: Sequence[str], ids: Collection[str] | None = None
+) -> list[list[Any]]:
+    """Return the values of these columns for all rows that are not marked as deleted, or for those with these ids.
 
     Unlike in `read_rows`, values of a server keep their type, and times are ISO text.
     """
+    batches = [[]] if ids is None else list(_batches(ids))
+    return [row for batch in batches for row in _read_live_batch(model, columns, batch)]
+
+
+def _read_live_batch(model: type[PortableRow], columns: Sequence[str], ids: list[str]) -> list[list[Any]]:
+    """Return the rows with these ids, or all without any."""
     connection = connections[router.db_for_write(model)]
     quote, is_sqlite = connection.ops.quote_name, connection.vendor == "sqlite"
     selected = ", ".join(_select_exactly(quote(name)) if is_sqlite else quote(name) for name in columns)
-    condition = f" WHERE {quote('deleted_at')} IS NULL" if only_live else ""
+    conditions = [f"{quote('deleted_at')} IS NULL"] if "deleted_at" in columns else []
+    conditions += [f"{quote('id')} IN ({', '.join(['%s'] * len(ids))})"] if ids else []
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {selected} FROM {quote(model._meta.db_table)}{condition}")  # noqa: S608
+        cursor.execute(f"SELECT {selected} FROM {quote(model._meta.db_table)}{where}", ids)  # noqa: S608
         if is_sqlite:
             return [list(map(_decode, row[::2], row[1::2])) for row in cursor.fetchall()]
         return [[_as_text(value) for value in row] for row in cursor.fetchall()]

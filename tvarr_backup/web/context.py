@@ -23,6 +23,7 @@ _PLACES = (
     ("Backups", "home", "operations.view_backup"),
     ("Export", "export", "access.export_configuration"),
     ("Import", "import", "access.import_configuration"),
+    ("Configuration", "configuration", "access.export_configuration"),
     ("History", "history", "operations.view_operation"),
     ("Settings", "settings", "operations.view_backupsettings"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
@@ -18,13 +18,22 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.envelope import BUNDLE
-from tvarr_backup.portable.export import Export, Exportable, ExportableRow, count_exportable, list_exportable
+from tvarr_backup.portable.export import (
+    TVARR_MAX_BYTES,
+    Export,
+    Exportable,
+    ExportableRow,
+    count_exportable,
+    list_exportable,
+)
+from tvarr_backup.portable.export_findings import ExportFinding
 from tvarr_backup.portable.kinds import KINDS, Kind, Slug, kind_named
-from tvarr_backup.transfer.exports import archive_response, bundle_response, export_response
+from tvarr_backup.transfer.exports import bundle_response, export_response, files_response
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import refuse_on_page
 
 _PREVIEW_CHARACTERS = 200_000
+_MOST_ITEMS_TO_CHECK = 100
 
 Selection = Mapping[Kind, list[str] | None]
 """The selected ids of each kind, or None for all of its items. Kinds without a selection are left out."""
@@ -95,8 +104,10 @@ def page(request: HtmxRequest) -> HttpResponse:
     return _page(request, [_open_section(kind) if kind in opened else _section(kind) for kind in KINDS.values()])
 
 
-def _page(request: HtmxRequest, sections: list[Section], problem: str = "") -> HttpResponse:
-    """Render the page, and why the selection could not be exported."""
+def _page(
+    request: HtmxRequest, sections: list[Section], problem: str = "", preview: Mapping[str, Any] | None = None
+) -> HttpResponse:
+    """Render the page with a preview, or with the reason why the selection could not be exported."""
     context = {
         "sections": sections,
         "problem": problem,
@@ -105,7 +116,7 @@ def _page(request: HtmxRequest, sections: list[Section], problem: str = "") -> H
         "is_bundle": request.POST.get("as", BUNDLE) == BUNDLE,
         "with_profiles": "with-profiles" in request.POST or request.method != "POST",
     }
-    return render(request, "web/export.html", context)
+    return render(request, "web/export.html", context | dict(preview or {}))
 
 
 def _of_a_selection(
@@ -148,37 +159,98 @@ def download(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpRe
         with_profiles = "with-profiles" in request.POST
         return bundle_response(actions.export_bundle(actor, selection, with_profiles=with_profiles))
     exports = actions.export_selection(actor, selection)
-    return export_response(*exports[0]) if len(exports) == 1 else archive_response(exports)
+    return export_response(*exports[0]) if _is_one_file(request) and len(exports) == 1 else files_response(exports)
 
 
 @_of_a_selection
 def preview(request: HtmxRequest, actor: Actor, selection: Selection) -> HttpResponseBase:
-    """Show the files, or the beginnings of large ones, as a page or a part of one."""
+    """Show the items to check and the files, or the beginnings of large ones, below the form or as a part of the page.
+
+    `leave-out` has the ids of items that the user no longer selects, or "all" for all items to check.
+    """
+    exports = _start_exports(request, actor, selection)
+    if left_out := set(request.POST.getlist("leave-out")):
+        if "all" in left_out:
+            left_out = {finding.row_id for export in exports.values() for finding in export.check_rows()}
+        selection = _without(selection, left_out)
+        exports = _start_exports(request, actor, selection)
+    items = _list_items_to_check(exports.values(), selection)
+    context = {
+        "items": items[:_MOST_ITEMS_TO_CHECK],
+        "more_items": len(items[_MOST_ITEMS_TO_CHECK:]),
+        "can_leave_out_all": sum(item.is_selected for item in items) > 1,
+        "files": [_preview_file(request, kind, export) for kind, export in exports.items()],
+    }
+    if _is_fragment(request):
+        return render(request, "web/_export_preview.html", context)
+    return _page(request, _selected_sections(selection), preview=context)
+
+
+def _start_exports(request: HtmxRequest, actor: Actor, selection: Selection) -> dict[Kind | None, Export]:
+    """Return the export of each kind, or that of a bundle for None."""
     if _is_bundle(request, selection):
-        export = actions.export_bundle(actor, selection, with_profiles="with-profiles" in request.POST)
-        files = [_preview_file("All items", "all", export)]
-    else:
-        exports = actions.export_selection(actor, selection)
-        files = [_preview_file(kind.label, kind.url_slug, export) for kind, export in exports]
-    template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
-    return render(request, template, {"files": files})
+        return {None: actions.export_bundle(actor, selection, with_profiles="with-profiles" in request.POST)}
+    return dict(actions.export_selection(actor, selection))
+
+
+def _without(selection: Selection, row_ids: set[str]) -> Selection:
+    """Return a selection without these rows. A kind that has them is no longer selected as a whole."""
+    remaining: dict[Kind, list[str] | None] = {}
+    for kind, ids in selection.items():
+        listed = [row.row_id for row in list_exportable(kind)] if ids is None else ids
+        kept = [row_id for row_id in listed if row_id not in row_ids]
+        if kept:
+            remaining[kind] = kept if ids is not None or len(kept) < len(listed) else None
+    return remaining
+
+
+@dataclass(frozen=True)
+class ItemToCheck:
+    """An item with findings. It can be left out if it is selected, and not only added because a rule uses it."""
+
+    label: str
+    row_id: str
+    messages: Sequence[str]
+    is_selected: bool
+
+
+def _list_items_to_check(exports: Iterable[Export], selection: Selection) -> list[ItemToCheck]:
+    found: dict[tuple[Slug, str], list[ExportFinding]] = {}
+    for export in exports:
+        for finding in export.check_rows():
+            found.setdefault((finding.kind.slug, finding.row_id), []).append(finding)
+    chosen = {kind.slug: ids if ids is None else set(ids) for kind, ids in selection.items()}
+    items = []
+    for (slug, row_id), findings in found.items():
+        ids = chosen.get(slug, set())
+        messages = [finding.message for finding in findings]
+        items.append(ItemToCheck(findings[0].item, row_id, messages, is_selected=ids is None or row_id in ids))
+    return items
 
 
 def _is_bundle(request: HtmxRequest, selection: Selection) -> bool:
     """Return whether the items go into one file. Those of one kind do anyway, unless profiles are added to rules."""
     has_rules = KINDS[Slug.CLIENT_DETECTION_RULES] in selection
     adds_profiles = has_rules and "with-profiles" in request.POST
-    return request.POST.get("as") == BUNDLE and (len(selection) > 1 or adds_profiles)
+    return _is_one_file(request) and (len(selection) > 1 or adds_profiles)
 
 
-def _preview_file(label: str, slug: str, export: Export) -> dict[str, Any]:
-    text = b"".join(export).decode()
+def _is_one_file(request: HtmxRequest) -> bool:
+    return request.POST.get("as") == BUNDLE
+
+
+def _preview_file(request: HtmxRequest, kind: Kind | None, export: Export) -> dict[str, Any]:
+    """Return the file of a kind, or the bundle for None, for the template."""
+    content = b"".join(export)
+    text = content.decode()
     return {
-        "label": label,
-        "slug": slug,
+        "label": kind.label if kind else "All items",
+        "slug": kind.url_slug if kind else "all",
         "warnings": export.warnings,
         "text": text[:_PREVIEW_CHARACTERS],
-        "size": len(text.encode()),
+        "size": len(content),
+        "is_too_large": kind is not None and len(content) > TVARR_MAX_BYTES,
+        "is_split": not _is_one_file(request),
         "is_whole": len(text) <= _PREVIEW_CHARACTERS,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -12,8 +11,6 @@ from datetime import datetime
 from django.core.paginator import Page, Paginator
 from django.http import QueryDict
 from django.utils.functional import cached_property
-from django.utils.html import escape
-from django.utils.safestring import SafeString
 
 from tvarr_backup.formatting import format_count
 from tvarr_backup.operations.imports import OpenImport, totals_of
@@ -23,20 +20,19 @@ from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, reference_
 from tvarr_backup.portable.envelope import Envelope, Item
 from tvarr_backup.portable.findings import INVALID_EXPRESSION
 from tvarr_backup.portable.kinds import Kind
-from tvarr_backup.portable.steps import Difference, ItemAction, ItemState, MissingReference, Plan, PlannedItem
+from tvarr_backup.portable.steps import ItemAction, ItemState, MissingReference, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
+from tvarr_backup.web.differences import mark_differences
 from tvarr_backup.web.templatetags.formatting import item_value
 
 ROWS_ON_A_PAGE = 50
 LIVE_ROWS = 1_000
 """Largest number of items for which each choice updates the totals immediately."""
 
-_MOST_COMPARED = 600
 _MOST_MISSING = 50
 _MOST_DIGITS = 8
-_WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 def read_change(form: QueryDict, envelope: Envelope) -> Change:
@@ -164,7 +160,7 @@ class ItemRow:
     def lines(self) -> list[MemberLine]:
         """The differences, or all members of a new item, or nothing for an unchanged one."""
         if self.step.differences:
-            return [_compare(difference) for difference in self.step.differences]
+            return [MemberLine(each.field, *mark_differences(each.now, each.in_file)) for each in self.step.differences]
         if self.step.existing_id:
             return []
         members = self.item.values.items()
@@ -360,24 +356,6 @@ class ImportPreview:
 
 def _findings(step: PlannedItem) -> tuple[object, object]:
     return step.problems, step.warnings
-
-
-def _compare(difference: Difference) -> MemberLine:
-    """Mark the differences of two values. Long texts are marked as a whole."""
-    now, in_file = (cut(item_value(value), MOST_OF_TEXT) for value in (difference.now, difference.in_file))
-    old, new = _WORD.findall(now), _WORD.findall(in_file)
-    if max(len(old), len(new)) > _MOST_COMPARED:
-        return MemberLine(difference.field, _wrap("del", now), _wrap("ins", in_file))
-    opcodes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return MemberLine(
-        difference.field,
-        SafeString("".join(_wrap("del" if tag != "equal" else "", "".join(old[a:b])) for tag, a, b, _, _ in opcodes)),
-        SafeString("".join(_wrap("ins" if tag != "equal" else "", "".join(new[a:b])) for tag, _, _, a, b in opcodes)),
-    )
-
-
-def _wrap(element: str, text: str) -> SafeString:
-    return SafeString(f"<{element}>{escape(text)}</{element}>" if element and text else escape(text))
 
 
 def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:

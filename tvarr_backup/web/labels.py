@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,15 +19,19 @@ from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupState,
+    HistoryEvent,
+    HistoryEventKind,
     ImportRecord,
     Operation,
     OperationKind,
     OperationState,
+    Origin,
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.portable import kinds as portable_kinds
 from tvarr_backup.portable.envelope import BUNDLE
-from tvarr_backup.portable.kinds import kind_named
+from tvarr_backup.portable.kinds import Kind, Slug, kind_named
+from tvarr_backup.portable.states import ChangeType, ItemChange
 from tvarr_backup.portable.undo import KEPT_BECAUSE, KeptBecause, UndoAction
 from tvarr_backup.quoting import name_some
 
@@ -247,6 +252,65 @@ def import_title(record: ImportRecord) -> str:
 
 def kind_label(record: ImportRecord) -> str:
     return "items of several kinds" if record.kind == BUNDLE else kind_named(record.kind).label
+
+
+def describe_event(event: HistoryEvent) -> str:
+    """Return what an event of the history was, and who caused it."""
+    what = str(event.get_kind_display())
+    if event.kind == HistoryEventKind.BASELINE:
+        return what
+    if not event.origin:
+        return f"{what} outside this program"
+    if event.origin == Origin.COMMAND:
+        return f"{what} by a command"
+    return f"{what} by {event.requested_by}" if event.requested_by else f"{what} ({event.get_origin_display()})"
+
+
+def summarize_changes(changes: Iterable[ItemChange]) -> list[str]:
+    """Return how many items of each kind were added, changed and removed, such as "15 filters changed, 2 removed"."""
+    counts: dict[Slug, Counter[ChangeType]] = defaultdict(Counter)
+    for change in changes:
+        counts[change.item.kind.slug][change.type] += 1
+    return [_summarize(kind, counts[kind.slug]) for kind in portable_kinds.KINDS.values() if kind.slug in counts]
+
+
+_MOST_NAMED = 200
+
+
+@dataclass(frozen=True)
+class KindChanges:
+    """The changes of one kind: a summary, and the names of each change, of which the first ones are listed."""
+
+    summary: str
+    names: list[tuple[str, str]]
+    more: int
+
+    @property
+    def some_names(self) -> str:
+        names = [name or "(no name)" for name, _ in self.names]
+        some = ", ".join(names[:NAMED_AT_MOST])
+        rest = len(names) + self.more - NAMED_AT_MOST
+        return f"{some} and {rest:,} more" if rest > 0 else some
+
+
+def list_changes(changes: Iterable[ItemChange]) -> list[KindChanges]:
+    """Return the changes of each kind, with the names of items and what changed in each."""
+    listed = list(changes)
+    found = []
+    for kind in portable_kinds.KINDS.values():
+        own = [change for change in listed if change.item.kind is kind]
+        if own:
+            names = [(change.item.name, str(change.type)) for change in own[:_MOST_NAMED]]
+            found.append(KindChanges(summarize_changes(own)[0], names, len(own) - len(names)))
+    return found
+
+
+def _summarize(kind: Kind, counts: Mapping[ChangeType, int]) -> str:
+    order = (ChangeType.CHANGED, ChangeType.ADDED, ChangeType.REMOVED)
+    (first, number), *others = [(each, counts[each]) for each in order if counts[each]]
+    names = kind.model._meta
+    parts = [f"{number:,} {names.verbose_name if number == 1 else names.verbose_name_plural} {first}"]
+    return ", ".join([*parts, *(f"{number:,} {each}" for each, number in others)])
 
 
 UNDO_ACTIONS = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -20,18 +21,20 @@ from django_htmx.http import trigger_client_event
 
 from tvarr_backup import program
 from tvarr_backup.backups.catalogue import Backup, find_backup
-from tvarr_backup.errors import OperationRunning, TvarrBackupError
+from tvarr_backup.errors import EventNotFound, OperationRunning, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.history import changes_of
 from tvarr_backup.operations.imports import find_undos, may_open_import
-from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import HistoryEvent, ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import code_refused_in
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest
+from tvarr_backup.web.labels import list_changes
 from tvarr_backup.web.refusals import buttons_for
 
 if TYPE_CHECKING:
@@ -104,6 +107,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         }
     result, code = operation.result or {}, code_refused_in(operation)
     safety, removed = find(_safety_backup(operation)), result.get("removed") or ()
+    event = _find_event(result.get("event"), user)
     return context | {
         "level": labels.operation_level(operation),
         "details": labels.operation_details(operation),
@@ -111,6 +115,8 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "ended_at_step": "" if result else labels.step_reached(operation),
         "verified": result.get("verified") or (),
         "changes": labels.table_changes(result["before"], result["after"]) if result.get("before") else [],
+        "event": event,
+        "configuration_changes": list_changes(changes_of([event])[event.pk]) if event else [],
         "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
         "removed": removed if len(removed) > labels.NAMED_AT_MOST else (),
         "made": find((result.get("backup") or {}).get("filename") or ""),
@@ -122,6 +128,14 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "code": code,
         "accept_at": _accept_at(operation) if code else "",
     }
+
+
+def _find_event(key: int | None, user: User | AnonymousUser) -> HistoryEvent | None:
+    """Return an event of the history, or None if there is none that the user may see."""
+    try:
+        return actions.find_event(Actor(user, Origin.WEB), key) if key else None
+    except (PermissionDenied, EventNotFound):
+        return None
 
 
 def _accept_at(operation: Operation) -> str:

@@ -18,6 +18,7 @@ from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseUnusable,
     NoRoom,
+    StateNotFound,
     TvarrBackupError,
 )
 from tvarr_backup.operations.failures import explain_failure
@@ -25,6 +26,7 @@ from tvarr_backup.sentences import Advice
 
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
+    (StateNotFound, HTTPStatus.NOT_FOUND),
     (BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseUnusable, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import PermissionDenied
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -21,6 +23,7 @@ from tvarr_backup.errors import (
     OfflineRestoreRequired,
     OperationRunning,
     QueueUnreachable,
+    StateUnread,
     TvarrBackupError,
 )
 from tvarr_backup.formatting import format_duration, format_time
@@ -32,10 +35,12 @@ from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.report import code_refused_in, last_refusal, state_of
 from tvarr_backup.operations.restores import require_restorable, rows_now
 from tvarr_backup.operations.sightings import verdict_on
+from tvarr_backup.operations.states import NOW
+from tvarr_backup.portable.states import compare_states
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.web.forms import accepted_code
-from tvarr_backup.web.labels import BackupRow, format_made, table_changes
+from tvarr_backup.web.labels import BackupRow, format_made, list_changes, table_changes
 from tvarr_backup.web.operations import not_started
 from tvarr_backup.web.refusals import refuse_on_page
 
@@ -48,7 +53,7 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
     """Show what a restore would do. A POST starts it."""
     if request.method == "GET":  # the page has a checkbox for a newer schema
         found, obstacles = find_backup(backup_folder(), filename), _obstacles(filename, accept_newer=True)
-        return render(request, "web/restore.html", _context(found, *obstacles))
+        return render(request, "web/restore.html", _context(request, found, *obstacles))
     given: dict[str, Any] = {name: request.POST.get(name) == "true" for name in ("accept_newer", "offline")}
     given["accept_code"] = accepted_code(request.POST)
     try:
@@ -61,9 +66,22 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
         damage, blocked = _obstacles(filename, accept_newer=given["accept_newer"])
         if not isinstance(problem, OfflineRestoreRequired):  # the page shows the damage
             blocked = problem.sentence.for_page()
-        context = _context(find_backup(backup_folder(), filename), damage, blocked)
+        context = _context(request, find_backup(backup_folder(), filename), damage, blocked)
         return render(request, "web/restore.html", context, status=HTTPStatus.CONFLICT)
     return HttpResponseRedirect(reverse("operation", args=[started.pk]))
+
+
+def _configuration_changes(request: HttpRequest, backup: Backup) -> dict[str, Any]:
+    """Return what a restore changes in the configuration, or that the backup has to be read first."""
+    actor = Actor(request.user, Origin.WEB)
+    try:
+        before, after = (actions.read_state(actor, name).state for name in (NOW, backup.filename))
+    except StateUnread:
+        return {"has_unread_configuration": True}
+    except (PermissionDenied, TvarrBackupError, Error):
+        return {}
+    found = compare_states(before, after)
+    return {"is_configuration_compared": True, "configuration_changes": list_changes(found)}
 
 
 def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
@@ -82,10 +100,11 @@ def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
     return damage, ""
 
 
-def _context(found: Backup, damage: str, blocked: str) -> dict[str, Any]:
+def _context(request: HttpRequest, found: Backup, damage: str, blocked: str) -> dict[str, Any]:
     required = conf.required_schema()
     verdict = verdict_on(found, required)
     return {
+        **({} if damage else _configuration_changes(request, found)),
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,
         "row": BackupRow(found, state_of(found.sidecar, required)),

@@ -30,7 +30,8 @@ from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult
 from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
 from tvarr_backup.portable.envelope import BUNDLE, Bundle, bundle_of, read_bundle, read_envelope
-from tvarr_backup.portable.export import Export
+from tvarr_backup.portable.export import TVARR_MAX_BYTES, Export
+from tvarr_backup.portable.export_findings import list_warnings
 from tvarr_backup.portable.kinds import KINDS, Slug, kind_named
 from tvarr_backup.portable.report import (
     undo_as_data,
@@ -53,6 +54,8 @@ _UNDONE = {
 }
 _WITH_CHANGES = 3
 """The exit status of `plan --exit-code` if the import would change something."""
+_MOST_WARNINGS = 20
+"""Findings about items that an export prints."""
 
 
 class Command(ImportCommand):
@@ -115,12 +118,19 @@ class Command(ImportCommand):
     def _export(self, options: dict[str, Any]) -> None:
         output = options["output"]
         with contextlib.closing(_start_export(options)) as blocks, _output(output) as file:
-            for warning in blocks.warnings:
+            for warning in (*blocks.warnings, *list_warnings(blocks.check_rows(), _MOST_WARNINGS)):
                 self.message(f"warning: {warning}")
+            size_bytes = 0
             for block in blocks:
                 file.write(block)
+                size_bytes += len(block)
         if output != "-":
             self.message(f"Wrote {output}")
+        if size_bytes > TVARR_MAX_BYTES and not options["bundle"]:
+            self.message(
+                "warning: The file is larger than 1 MiB, so tvarr refuses it. Export fewer items with --ids, or let the Export page "
+                "split the file."
+            )
 
     def _plan(self, options: dict[str, Any]) -> None:
         plan = plan_bundle(*_read(options))

@@ -27,6 +27,7 @@ from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPre
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.history import compare_now
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import DatabaseState
 from tvarr_backup.texts import find_hidden
@@ -69,6 +70,8 @@ class Command(TerminalCommand):
                 self._prepare_tvarr(verbosity, may_be_missing=create or not settings.TVARR_DATABASE_NAMED)
             with contextlib.suppress(DatabaseUnusable, Error):  # already in `problems`
                 self._end_lost_operations()
+                if not problems:
+                    compare_now()  # begins the history, so that later changes are known
         sentences = [*map(conf.in_a_line, problems), *self._check()]
         if sentences:
             raise NotReady("\n".join(sentences)) from (problems[0] if problems else None)
