@@ -327,6 +327,7 @@ SPECTACULAR_SETTINGS = {
         "BackupKindEnum": "tvarr_backup.api.backups.serializers.KINDS",
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
+        "ItemKindEnum": "tvarr_backup.api.envelopes.SLUGS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",
         "ResolutionEnum": "tvarr_backup.api.envelopes.RESOLUTIONS",
     },

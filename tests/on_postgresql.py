@@ -20,6 +20,7 @@ _OF_OPERATIONS = (
     "access/",
     "admin/test_backups.py",
     "api/test_authentication.py",
+    "api/test_configuration.py",
     "api/test_operations.py",
     "api/test_schedule.py",
     "config/test_connections.py",

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
+from tests.roles.table import FILTER
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -141,6 +142,17 @@ def _cancel() -> dict[Entrance, Ask]:
         API: Ask("POST /api/v1/operations/<str:operation_id>/cancel"),
         ADMIN: Ask("POST /admin/operations/operation/ cancel", {"action": "cancel", "_selected_action": "{object_id}"}),
         COMMAND: Ask("", arguments=("operation", "cancel", "{operation}")),
+    }
+
+
+def _read() -> dict[Entrance, Ask]:
+    return {PAGE: Ask(f"POST {_ONE}read/"), API: Ask(f"POST {_CALL}/read", {})}
+
+
+def _take(name: str) -> dict[Entrance, Ask]:
+    return {
+        API: Ask("POST /api/v1/configuration/take", {"from": "now", "items": [name]}),
+        COMMAND: Ask("", arguments=("config", "take", "now", "--item", name)),
     }
 
 
@@ -356,6 +368,69 @@ CASES = [
             PAGE: Ask("POST /import/<ulid:applied>/undo/ own"),
             API: Ask("POST /api/v1/imports/<str:import_id>/undo own", {}),
             COMMAND: Ask("", arguments=("portable", "undo", "{applied}")),
+        },
+    ),
+    Case(
+        "read_state",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            API: Ask("GET /api/v1/configuration/diff", query="from=latest"),
+            COMMAND: Ask("", arguments=("config", "diff", "latest")),
+        },
+    ),
+    Case(
+        "read_state",
+        "there is no such state",
+        VIEWER,
+        "state_not_found",
+        {
+            API: Ask("GET /api/v1/configuration/diff", query="from=soon"),
+            COMMAND: Ask("", arguments=("config", "diff", "soon")),
+        },
+    ),
+    Case("request_reading", "nothing in the way", OPERATOR, DONE, _read()),
+    Case("request_reading", "the backup is gone", OPERATOR, "backup_not_found", _read(), on="missing"),
+    Case("request_reading", "another one is open", OPERATOR, "operation_running", _read(), queued=BACKUP),
+    Case("take_items", "nothing in the way", OPERATOR, DONE, _take(FILTER)),
+    Case("take_items", "there is no such item", OPERATOR, "item_not_found", _take("Nobody")),
+    Case(
+        "preview_taking",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {PAGE: Ask("POST /configuration/take/", {"source": "now", "item": f"filters/{FILTER}"})},
+    ),
+    Case(
+        "find_events",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            PAGE: Ask("GET /configuration/"),
+            API: Ask("GET /api/v1/configuration/history"),
+            COMMAND: Ask("", arguments=("config", "history")),
+        },
+    ),
+    Case(
+        "find_event",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            PAGE: Ask("GET /configuration/events/<int:number>/"),
+            API: Ask("GET /api/v1/configuration/history/<int:event_id>"),
+        },
+    ),
+    Case(
+        "find_versions",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            PAGE: Ask("GET /configuration/items/<str:kind>/<str:row_id>/"),
+            API: Ask("GET /api/v1/configuration/items/<str:kind>/<str:item_id>"),
         },
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),

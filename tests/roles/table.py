@@ -142,6 +142,8 @@ PAGES: dict[str, Row] = {
 
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
+FILTER = "A filter of the history"
+"""A filter that exists."""
 MODELS = {kind.url_slug: kind.model.__name__.lower() for kind in KINDS.values()}
 
 
@@ -184,6 +186,7 @@ CALLS: dict[str, Row] = {
         ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", body={"protected": False}, on="safety"
     ),
     f"POST {_BACKUP}/verify": row(OPERATOR, VERIFY, answer=202, does="verify a backup", body={}),
+    f"POST {_BACKUP}/read": row(OPERATOR, VERIFY, answer=202, does="read a backup", body={}),
     f"POST {_BACKUP}/restore": row(
         ADMINISTRATOR, RESTORE, answer=202, does="restore a backup", query="confirm=true", body={}
     ),
@@ -204,6 +207,13 @@ CALLS: dict[str, Row] = {
     f"GET {_V1}/imports/<str:import_id> own": row(VIEWER, EXPORT),
     f"POST {_V1}/imports/<str:import_id>/undo": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404, body={}),
     f"POST {_V1}/imports/<str:import_id>/undo own": row(OPERATOR, IMPORT, does="undo an import", body={}),
+    f"GET {_V1}/configuration/history": row(VIEWER, EXPORT, does="read the history"),
+    f"GET {_V1}/configuration/history/<int:event_id>": row(VIEWER, EXPORT, does="read an event"),
+    f"GET {_V1}/configuration/items/<str:kind>/<str:item_id>": row(VIEWER, EXPORT, does="read the history of an item"),
+    f"GET {_V1}/configuration/diff": row(VIEWER, EXPORT, does="compare", query="from=now"),
+    f"POST {_V1}/configuration/take": row(
+        OPERATOR, EXPORT, IMPORT, does="take items", body={"from": "now", "items": [FILTER]}
+    ),
     **{key: found for kind, model in MODELS.items() for key, found in _calls_of(kind, model)},
 }
 

@@ -24,6 +24,7 @@ from django.test import Client
 from tests import factories
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
+from tests.roles.table import FILTER
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.scopes import Scope
@@ -103,6 +104,7 @@ class World:
         self._rows: dict[str, Any] = {
             KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
         }
+        factories.FilterFactory.create(name=FILTER)
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
@@ -252,8 +254,10 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "applied": known["record"],
         "import_id": known["record"],
         "name": "guides/install",
+        "event_id": str(HistoryEvent.objects.latest("pk").pk),
         "number": str(HistoryEvent.objects.latest("pk").pk),
         "kind": "filters",
+        "item_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",
         "url": "missing",

@@ -35,6 +35,7 @@ from tvarr_backup.portable.steps import ItemAction, ItemState
 
 # `config.settings` refers to these, so that each enum has one name in the OpenAPI document.
 ACTIONS = [action.value for action in ItemAction]
+SLUGS = [slug.value for slug in KINDS]
 STATES = [state.value for state in ItemState]
 RESOLUTIONS = [resolution.value for resolution in Resolution]
 
@@ -262,13 +263,17 @@ def _read_answers(given: Mapping[str, Any]) -> tuple[Answers, str | None]:
     serializer = AnswersSerializer(data=given)
     serializer.is_valid(raise_exception=True)
     values = serializer.validated_data
-    answers = read_answers(
+    return build_answers(values), values.get("fingerprint")
+
+
+def build_answers(values: Mapping[str, Any], *, bulk: str | None = None) -> Answers:
+    """Return the answers in a validated body. `bulk` is the default of `bulk_resolution`. Raises `AnswerInvalid`."""
+    return read_answers(
         values.get("resolutions") or {},
-        values.get("bulk_resolution") or None,  # tvarr's clients may send an empty text
+        values.get("bulk_resolution") or bulk,  # tvarr's clients may send an empty text
         values.get("new_names"),
         values.get("references"),
     )
-    return answers, values.get("fingerprint")
 
 
 _SOURCE_TYPE = "`stream` or `epg`; null for kinds without a source type."

@@ -39,10 +39,12 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
     ),
     HTTPStatus.NOT_FOUND: (
         errors.BackupNotFound,
+        errors.EventNotFound,
         errors.ImportNotFound,
         errors.ItemNotFound,
         errors.KindUnknown,
         errors.OperationNotFound,
+        errors.StateNotFound,
         errors.SystemRowSelected,
     ),
     HTTPStatus.CONFLICT: (
@@ -60,6 +62,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.PlanStale,
         errors.RestoreRefused,
         errors.RowUnreadable,
+        errors.StateUnavailable,
         errors.UndoRefused,
     ),
     HTTPStatus.LENGTH_REQUIRED: (errors.LengthRequired,),

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tvarr_backup.api.envelopes import SLUGS
 from tvarr_backup.api.permissions import CHECKED_BY_ACTION
 from tvarr_backup.api.queries import PAGE_PARAMETERS, flag_parameter
 from tvarr_backup.api.schema import problems, request_example, response_example
@@ -19,7 +20,6 @@ from tvarr_backup.api.views import StrictView
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.imports import find_undos, undoable_until
 from tvarr_backup.operations.models import ImportRecord
-from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.portable.report import undo_as_data
 from tvarr_backup.portable.undo import KeptBecause, UndoAction
 
@@ -92,7 +92,7 @@ class UndoSerializer(StrictSerializer):
 class UndoneItemSerializer(serializers.Serializer[Any]):
     """What the undo did with an item, and why it was kept."""
 
-    kind = serializers.ChoiceField(choices=[kind.value for kind in KINDS])
+    kind = serializers.ChoiceField(choices=SLUGS)
     id = serializers.CharField()
     name = serializers.CharField(allow_blank=True)
     source_type = serializers.CharField(allow_null=True)

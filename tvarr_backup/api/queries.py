@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from tvarr_backup.api.strict import field_error
 from tvarr_backup.fields import FlagColumn, TextColumn, ULIDField, parse_ulid
 from tvarr_backup.portable.export import Instant
-from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.kinds import KINDS, Kind, Slug
 from tvarr_backup.quoting import format_choices, quoted
 
 MAX_SEARCH_CHARACTERS = 200
@@ -49,6 +49,15 @@ def flag_parameter(request: Request, name: str) -> bool:
     if value not in _FLAGS:
         raise field_error(name, f"Expected {format_choices(_FLAGS)}, got {quoted(value)}.", "invalid_choice")
     return _FLAGS[value]
+
+
+def kinds_parameter(request: Request) -> list[Slug]:
+    """Return the kinds that `?kind=` names, which may be repeated, or all kinds."""
+    given = request.query_params.getlist("kind")
+    for name in given:
+        if name not in KINDS:
+            raise field_error("kind", f"Expected {format_choices(KINDS)}, got {quoted(name)}.", "invalid_choice")
+    return [slug for slug in KINDS if slug in given or not given]
 
 
 class Filters(filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types

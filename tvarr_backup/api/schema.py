@@ -62,15 +62,18 @@ _EXAMPLES = {
 
 
 def problems(
-    *statuses: int, conflict: type[serializers.Serializer[Any]] = ProblemSerializer
+    *statuses: int,
+    conflict: type[serializers.Serializer[Any]] = ProblemSerializer,
+    blocked: type[serializers.Serializer[Any]] = ProblemSerializer,
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return error answers for `extend_schema(responses={200: ..., **problems(404, 409)})`; `ALWAYS` is added.
 
-    `conflict` is the body of a 409 with additional members.
+    `conflict` is the body of a 409 with additional members, `blocked` that of a 422.
     """
+    bodies = {HTTPStatus.CONFLICT: conflict, HTTPStatus.UNPROCESSABLE_ENTITY: blocked}
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
-            conflict if status == HTTPStatus.CONFLICT else ProblemSerializer,
+            bodies.get(HTTPStatus(status), ProblemSerializer),
             description=HTTPStatus(status).phrase,
             examples=[_example(status)],
         )

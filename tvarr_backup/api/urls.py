@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from tvarr_backup.api import kinds, portable
+from tvarr_backup.api import configuration, kinds, portable
 from tvarr_backup.api.backups.views import BackupViewSet
 from tvarr_backup.api.docs import Docs, Schema
 from tvarr_backup.api.expressions import ValidateView
@@ -15,6 +15,7 @@ from tvarr_backup.api.schedule import ScheduleView
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("backups", BackupViewSet, "api-backup")
+router.register("configuration/history", configuration.HistoryViewSet, "api-history")
 router.register("imports", ImportViewSet, "api-import")
 router.register("operations", OperationViewSet, "api-operation")
 for viewset in kinds.VIEWSETS:
@@ -27,6 +28,7 @@ urlpatterns = [
     path(
         "backups/schedule", ScheduleView.as_view(), name="api-schedule"
     ),  # before the backups, because `schedule` would match as a name
+    *configuration.urlpatterns,
     *portable.urlpatterns,  # before the kinds, because `export` and `import` would match as ids
     *router.urls,
 ]

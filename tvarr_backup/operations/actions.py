@@ -66,10 +66,11 @@ from tvarr_backup.operations.models import (
     Operation,
     OperationKind,
 )
+from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
-from tvarr_backup.operations.states import NamedState, find_state
+from tvarr_backup.operations.states import NOW, NamedState, find_state
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult
 from tvarr_backup.portable.envelope import Bundle, Envelope
@@ -414,8 +415,10 @@ def undo_import(
 
 
 def read_state(actor: Actor, text: str) -> NamedState:
-    """Return the state of the configuration that a text names. Raises what `find_state` raises."""
+    """Return the state of the configuration that a text names. Raises what `find_state` and `require_tvarrs` raise."""
     actor.require(EXPORT)
+    if text == NOW:
+        require_tvarrs()  # a missing table would look like a kind without items
     return find_state(text)
 
 
@@ -430,9 +433,11 @@ def request_reading(actor: Actor, name: str, *, start: Start = submit) -> Operat
 def take_items(actor: Actor, state: State, names: Collection[str] = (), kinds: Collection[Slug] = tuple(Slug)) -> bytes:
     """Return a file with items of a state, and the profiles they need, for an import that the actor may apply.
 
-    Names are those of `select_items`; all items without any. Raises `ItemNotFound`, or `SelectionEmpty`.
+    Names are those of `select_items`; all items without any. Raises `ItemNotFound`, `SelectionEmpty`, and what
+    `require_tvarrs` raises.
     """
     actor.require(IMPORT)
+    require_tvarrs()
     taken = with_missing_profiles(select_items(state, names, kinds), state)
     if not any(taken):
         raise SelectionEmpty("There is nothing to take. Select at least one item.")
@@ -440,7 +445,7 @@ def take_items(actor: Actor, state: State, names: Collection[str] = (), kinds: C
 
 
 def preview_taking(actor: Actor, taken: bytes, *, file_name: str) -> ImportRecord:
-    """Store a file of `take_items` as a pending import, in which changed items are overwritten unless the user decides otherwise."""
+    """Store a file of `take_items` as a pending import, in which changed items are overwritten by default."""
     actor.require(IMPORT)
     record = keep_import(taken, file_name=file_name, user=actor.user)
     choose_overwriting(record)
@@ -465,7 +470,8 @@ def find_versions(actor: Actor, kind: Kind, row_id: str) -> list[ItemVersion]:
     """Return the versions of an item, newest first. Raises `EventNotFound`."""
     actor.require(EXPORT)
     versions = ItemVersion.objects.filter(kind=kind.slug, row_id=row_id)
-    found = list(versions.select_related("event__requested_by", "content").order_by("-event__at"))
+    listed = versions.select_related("event__requested_by", "content").order_by("-event__at")
+    found = [] if "\0" in row_id else list(listed)  # PostgreSQL refuses NUL
     if not found:
         raise EventNotFound("The history has no item {id} of the {kind}.", id=quoted(row_id), kind=kind.label)
     return found

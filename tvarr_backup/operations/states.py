@@ -66,7 +66,8 @@ def find_state(text: str) -> NamedState:
 def _after_import(text: str) -> NamedState:
     kinds = (HistoryEventKind.IMPORT, HistoryEventKind.UNDO)
     key = text.removeprefix(_IMPORT)
-    event = HistoryEvent.objects.filter(kind__in=kinds, subject=key.upper()).first() if key else None
+    is_possible = key and "\0" not in key  # PostgreSQL refuses NUL
+    event = HistoryEvent.objects.filter(kind__in=kinds, subject=key.upper()).first() if is_possible else None
     if event is None:
         raise StateNotFound("The history has no import {key}.", key=quoted(key))
     return NamedState(text, history.state_at(event.at), event.at)

@@ -323,11 +323,14 @@ def select_items(state: State, wanted: Collection[str], kinds: Collection[Slug])
     found = state.only(kinds)
     if not wanted:
         return found
-    names = {name: [item for item in found if name in _names_of(item)] for name in wanted}
-    for name, items in names.items():
-        if not items:
+    by_name: dict[str, list[StateItem]] = defaultdict(list)
+    for item in found:
+        for name in _names_of(item):
+            by_name[name].append(item)
+    for name in wanted:
+        if name not in by_name:
             raise ItemNotFound("It has no item {name}.", name=quoted(name))
-    return found.select(item for items in names.values() for item in items)
+    return found.select(item for name in wanted for item in by_name[name])
 
 
 def _names_of(item: StateItem) -> tuple[str, ...]:

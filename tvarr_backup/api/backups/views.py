@@ -1,4 +1,4 @@
-"""List, create, upload, show, change, delete, download, verify and restore backups."""
+"""List, create, upload, show, change, delete, download, verify, read and restore backups."""
 
 from __future__ import annotations
 
@@ -138,6 +138,7 @@ class BackupViewSet(StrictView, ViewSet):
         "protection": CHECKED_BY_ACTION,
         "download": CHECKED_BY_ACTION,
         "verify": CHECKED_BY_ACTION,
+        "read_configuration": CHECKED_BY_ACTION,
         "restore": CHECKED_BY_ACTION,
     }
     parameters = {"list": PAGE_PARAMETERS, "restore": {"confirm"}}
@@ -326,6 +327,23 @@ class BackupViewSet(StrictView, ViewSet):
         operation = actions.request_verification(self.actor, [filename])
         (name,) = operation.arguments["filenames"]
         return build_started(operation, f"The verification of {name} is queued. Its operation shows the progress.")
+
+    @extend_schema(
+        operation_id="backups_read",
+        summary="Read the configuration of a backup",
+        description="Needed once for backups of earlier versions and of tvarr, before their configuration can be compared "
+        "(`state_unread`). A worker reads it.",
+        parameters=[_NAME, _LOCATION],
+        request=EmptySerializer,
+        responses={202: StartedSerializer, **_list_problems(400, 404, 413, 415)},
+        examples=[_EMPTY, _STARTED],
+    )
+    @action(detail=True, methods=["post"], url_path="read")
+    def read_configuration(self, _request: Request, filename: str) -> Response:
+        self.read_body(EmptySerializer)
+        operation = actions.request_reading(self.actor, filename)
+        name = operation.arguments["filename"]
+        return build_started(operation, f"The reading of {name} is queued. Its operation shows the progress.")
 
     @extend_schema(
         operation_id="backups_restore",

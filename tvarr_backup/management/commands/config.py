@@ -22,11 +22,11 @@ from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.history import changes_of
+from tvarr_backup.operations.history_report import changes_to_list, event_as_data
 from tvarr_backup.operations.models import HistoryEvent, HistoryEventKind, ItemVersion, Origin
-from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
-from tvarr_backup.portable.comparison_report import change_as_data, comparison_as_data
+from tvarr_backup.portable.comparison_report import comparison_as_data
 from tvarr_backup.portable.envelope import read_bundle
 from tvarr_backup.portable.kinds import KINDS, Slug, kind_named
 from tvarr_backup.portable.states import ChangeType, ItemChange, State, compare_states, state_of_bundle
@@ -105,8 +105,6 @@ class Command(ImportCommand):
         if text == "-" or "/" in text or text.endswith(".json"):
             with open_input(text) as file:
                 return state_of_bundle(read_bundle(file))
-        if text == "now":
-            require_tvarrs()
         try:
             return actions.read_state(COMMAND_LINE, text).state
         except StateUnread as unread:
@@ -142,9 +140,8 @@ class Command(ImportCommand):
             raise SystemExit(_WITH_DIFFERENCES)
 
     def _take(self, options: dict[str, Any]) -> None:
-        state, require_all = self._read_state(options["from"]), _read_kinds(options["kind"])
-        require_tvarrs()
-        bundle = read_bundle(BytesIO(actions.take_items(COMMAND_LINE, state, options["item"], require_all)))
+        state, kinds = self._read_warning(self._read_state(options["from"])), _read_kinds(options["kind"])
+        bundle = read_bundle(BytesIO(actions.take_items(COMMAND_LINE, state, options["item"], kinds)))
         answers = split_answers(bundle, read_given_answers(options, bulk="overwrite"))
         if options["dry_run"]:
             plan = plan_bundle(bundle, answers)
@@ -171,12 +168,9 @@ class Command(ImportCommand):
         if options["kind"]:
             events = events.filter(versions__kind__in=kinds).distinct()
         listed = list(events[: options["limit"]])
-        changes = {
-            key: [change for change in found if change.item.kind.slug in kinds]
-            for key, found in changes_of(event for event in listed if event.kind != HistoryEventKind.BASELINE).items()
-        }
+        changes = changes_to_list(listed, kinds)
         if options["json"]:
-            self.print_json([_event_as_data(event, changes.get(event.pk, [])) for event in listed])
+            self.print_json([event_as_data(event, changes.get(event.pk, [])) for event in listed])
             return
         for event in listed:
             self.line(f"{format_exact_time(event.at)}  {describe_event(event)}")
@@ -196,7 +190,7 @@ class Command(ImportCommand):
             if (event, change.item.row_id) in rows and change.item.kind.slug is slug
         ]
         if options["json"]:
-            self.print_json([_event_as_data(event, [change]) for event, change in found])
+            self.print_json([event_as_data(event, [change]) for event, change in found])
             return
         for event, change in found:
             self.line(f"{format_exact_time(event.at)}  {describe_event(event)}")
@@ -244,15 +238,3 @@ def describe_event(event: HistoryEvent) -> str:
     by = f" by {who} ({origin})" if who else f" ({origin})"
     subject = f": {event.subject}" if event.subject else ""
     return what if event.kind == HistoryEventKind.BASELINE else f"{what}{by}{subject}"
-
-
-def _event_as_data(event: HistoryEvent, changes: list[ItemChange]) -> dict[str, Any]:
-    return {
-        "id": event.pk,
-        "at": event.at.isoformat().replace("+00:00", "Z"),
-        "event": str(event.kind),
-        "origin": str(event.origin) or None,
-        "user": event.requested_by.get_username() if event.requested_by else None,
-        "subject": event.subject or None,
-        "changes": [change_as_data(change) for change in changes],
-    }
