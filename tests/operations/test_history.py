@@ -219,6 +219,19 @@ def test_an_import_and_its_undo_are_events() -> None:
     assert set(HistoryEvent.objects.values_list("subject", flat=True)) >= {record.pk}
 
 
+@pytest.mark.usefixtures("_begun")
+def test_what_was_changed_outside_before_an_import_is_an_event_before_it() -> None:
+    Filter.objects.filter(name="Quay").delete()
+    _import(document(FILTERS, filter_item("Quay")))
+    assert events() == [("edit", [("removed", "Quay")]), ("import", [("added", "Quay")])]
+    assert items_at(datetime.now(UTC)) == ["Harbour", "Pier", "Quay"]
+
+
+def test_the_first_import_is_an_event_after_the_baseline() -> None:
+    _import(document(FILTERS, filter_item("Quay")))
+    assert [event.kind for event in HistoryEvent.objects.all()] == ["import", "baseline"]
+
+
 def _import(value: dict[str, Any]) -> tuple[ImportRecord, Any]:
     with TestCase.captureOnCommitCallbacks(using="tvarr", execute=True):
         done = import_file(

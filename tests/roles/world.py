@@ -112,7 +112,7 @@ class World:
         ]
         applied = {"state": ImportState.APPLIED, "kind": "filters", "origin": Origin.WEB}
         rows += [ImportRecord.objects.create(created_at=datetime.now(UTC), **applied)]
-        history.compare_now()
+        history.record_changes(history.OUTSIDE)
         self._owner = factories.UserFactory.create()
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too

@@ -56,7 +56,9 @@ def _unpack_and_read(folder: Path, filename: str, work: Path, required: Required
             staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
     except ArchiveTooLarge as problem:
         raise ArchiveDamaged(
-            "{filename} is damaged: it unpacks to more than the {size:MB} in its metadata.", filename=filename, size=limit
+            "{filename} is damaged: it unpacks to more than the {size:MB} in its metadata.",
+            filename=filename,
+            size=limit,
         ) from problem
     progress(Phase.CHECK, 0, 1)
     if not backup.sidecar.is_from_elsewhere:

@@ -159,7 +159,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
     facts = verdict_on(find_backup(folder, filename)).facts
     conf.require_no_transaction()
     if not operation.unrecorded and not is_offline:
-        history.record_before_restore()
+        history.record_outside()
     connections[conf.tvarr_alias()].close()  # an offline restore replaces the file
     done = restore_backup(
         conf.live_database(),

@@ -99,15 +99,19 @@ def compare_now() -> None:
     if not _claim_comparison():
         return
     try:
-        digest = hash_tables(read_live_tables())
-        if _progress().digest != digest:
-            record_changes(OUTSIDE)
-            HistoryProgress.objects.filter(pk=1).update(digest=digest)
-            delete_old_versions()
+        _compare()
     except DatabaseUnusable:
         return  # reported by health
     _compared.files = files
     _remember_revision()
+
+
+def _compare() -> None:
+    digest = hash_tables(read_live_tables())
+    if _progress().digest != digest:
+        record_changes(OUTSIDE)
+        HistoryProgress.objects.filter(pk=1).update(digest=digest)
+        delete_old_versions()
 
 
 class _Compared:
@@ -167,9 +171,13 @@ def record_restore(filename: str, *, user: Any, origin: str) -> HistoryEvent | N
     return _record_safely(Cause(HistoryEventKind.RESTORE, origin, user, filename))
 
 
-def record_before_restore() -> None:
-    """Record what was changed outside until now, so that it does not count as changed by the restore."""
-    _record_safely(OUTSIDE)
+def record_outside() -> None:
+    """Record what was changed outside until now, so that it does not count as changed by what follows. Failures are logged."""
+    try:
+        if is_kept():
+            _compare()
+    except (Error, DatabaseUnusable):
+        logger.exception("history.unrecorded", kind=str(OUTSIDE.kind))
 
 
 def _record_safely(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:

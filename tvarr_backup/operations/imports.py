@@ -91,6 +91,7 @@ def import_bundle(
     recording fails after the import, that is only logged.
     """
     _require_writable()
+    history.record_outside()
     done = apply_bundle(bundle, answers, fingerprint)
     record = record or ImportRecord(file_name=file_name[:_LONGEST_NAME], created_at=datetime.now(UTC))
     try:
@@ -438,6 +439,7 @@ def undo_import(
     """Undo an import, and record that as an import that can be undone. Raises what `apply_undo` raises."""
     log = _require_log(record)
     _require_writable()
+    history.record_outside()
     done = apply_undo(log, include, fingerprint)
     undo = ImportRecord(
         state=ImportState.APPLIED,
