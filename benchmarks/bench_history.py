@@ -170,7 +170,7 @@ def _compare(*, forget: bool = True) -> None:
     from tvarr_backup.operations.models import HistoryProgress  # noqa: PLC0415
 
     if forget:
-        history._compared.files = ()
+        history.compared.files = ()
     HistoryProgress.objects.update(compared_at=datetime.now(UTC) - timedelta(minutes=1))
     compare_now()
 

@@ -55,7 +55,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _storage(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.STORAGE_BASE_DIR = tmp_path
-    monkeypatch.setattr(history._compared, "files", ())
+    monkeypatch.setattr(history.compared, "files", ())
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def _begun() -> None:
 def look() -> None:
     """Compare, as the worker does half a minute later. The files do not change, because tests do not commit."""
     HistoryProgress.objects.update(compared_at=datetime.now(UTC) - timedelta(seconds=history.COMPARE_SECONDS))
-    history._compared.files = ()
+    history.compared.files = ()
     compare_now()
 
 
@@ -141,7 +141,7 @@ def test_nothing_new_is_recorded_twice() -> None:
 @pytest.mark.usefixtures("_begun")
 def test_of_two_workers_one_compares() -> None:
     outside(expression="true")
-    history._compared.files = ()  # as in the other process
+    history.compared.files = ()  # as in the other process
     compare_now()
     assert events() == []
 
@@ -150,7 +150,7 @@ def test_of_two_workers_one_compares() -> None:
 def test_a_clock_that_was_ahead_does_not_stop_it() -> None:
     outside(expression="true")
     HistoryProgress.objects.update(compared_at=datetime.now(UTC) + timedelta(days=400))
-    history._compared.files = ()
+    history.compared.files = ()
     compare_now()
     assert len(events()) == 1
 

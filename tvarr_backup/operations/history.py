@@ -93,7 +93,7 @@ def compare_now() -> None:
     which is recorded as one event.
     """
     files = _files_of_database()
-    if (files and files == _compared.files) or not is_kept() or _is_restoring():
+    if (files and files == compared.files) or not is_kept() or _is_restoring():
         return
     _notice_older_app_database()
     if not _claim_comparison():
@@ -102,7 +102,7 @@ def compare_now() -> None:
         _compare()
     except DatabaseUnusable:
         return  # reported by health
-    _compared.files = files
+    compared.files = files
     _remember_revision()
 
 
@@ -114,13 +114,13 @@ def _compare() -> None:
         delete_old_versions()
 
 
-class _Compared:
+class Compared:
     """The files of the database when this process compared them last, or ()."""
 
     files: tuple[object, ...] = ()
 
 
-_compared = _Compared()
+compared = Compared()
 
 
 def _files_of_database() -> tuple[object, ...]:
