@@ -13,6 +13,7 @@ from django.db import OperationalError, connections
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
+from tests.backups.makers import changed, tvarrs
 from tests.events import told
 from tests.factories import ClientDetectionRuleFactory, EncodingProfileFactory, FilterFactory, UserFactory
 from tests.portable.files import FILTERS, document, filter_item
@@ -279,6 +280,16 @@ def test_an_older_copy_of_our_own_database_begins_it_anew_and_says_so(caplog: py
     assert [one["event"] for one in told(caplog, "history.older")] == ["history.older"]
     look()
     assert HistoryEvent.objects.count() == 2
+
+
+def test_a_database_file_that_was_replaced_is_read_again(attached: Path, tmp_path: Path) -> None:
+    look()
+    connections["tvarr"].close()
+    other = changed(tvarrs(tmp_path / "other.db"), "UPDATE filters SET name = 'Jetty' WHERE NOT is_system")
+    other.replace(attached)
+    look()
+    (event,) = changes_of(HistoryEvent.objects.exclude(kind="baseline")).values()
+    assert [change.item.name for change in event] == ["Jetty"]
 
 
 def test_while_no_file_changes_nothing_is_read_or_written(

@@ -199,12 +199,12 @@ def record_changes(cause: Cause, rows: Rows | None = None) -> HistoryEvent | Non
         is_baseline = progress.complete_since is None
         if is_baseline and rows is not None:
             return None  # without a baseline, nothing is known of the other rows
-        compared = _with_referring(rows)
-        state = state_of_tables(read_live_tables() if compared is None else read_live_tables(_with_profiles(compared)))
+        selected = _with_referring(rows)
+        state = state_of_tables(read_live_tables() if selected is None else read_live_tables(_with_profiles(selected)))
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             current = HistoryProgress.objects.filter(pk=1, revision=progress.revision)
             if current.update(revision=progress.revision + 1):
-                return _store(_baseline() if is_baseline else cause, state, compared)
+                return _store(_baseline() if is_baseline else cause, state, selected)
     raise Error("Other processes have recorded changes at the same time, again and again.")
 
 
