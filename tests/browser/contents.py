@@ -9,7 +9,7 @@ from tvarr_backup import __version__
 WRITTEN_BY = f"tvarr-backup {__version__}"
 
 
-def _filter(name: str, expression: str, **members: Any) -> dict[str, Any]:
+def _filter(name: str, expression: str | None, **members: Any) -> dict[str, Any]:
     return {"name": name, "expression": expression, "source_type": "stream", "action": "include"} | members
 
 
@@ -67,9 +67,11 @@ OF_THE_NEIGHBOUR = document(
     _filter("Radio", 'group_title == "Radio"', action="exclude", description="For the garage."),
     _filter("Sports Only", 'group_title contains "Sports"', action="exclude"),
     _filter("Half a thought", 'group_title == "News" AND ('),
+    _filter("Late films", None),
     written_by="0.0.27",
 )
-"""Compared with `FILTERS`: two new, one unchanged, two changed, one built-in and one invalid item."""
+"""Compared with `FILTERS`: three new (one with an expression that tvarr cannot run), one unchanged, two changed, one built-in
+and one invalid item."""
 
 WITH_REFERENCES = document(
     "client_detection_rules",
