@@ -9,7 +9,7 @@ from tvarr_backup import __version__
 WRITTEN_BY = f"tvarr-backup {__version__}"
 
 
-def _filter(name: str, expression: str, **members: Any) -> dict[str, Any]:
+def _filter(name: str, expression: str | None, **members: Any) -> dict[str, Any]:
     return {"name": name, "expression": expression, "source_type": "stream", "action": "include"} | members
 
 
@@ -67,15 +67,49 @@ OF_THE_NEIGHBOUR = document(
     _filter("Radio", 'group_title == "Radio"', action="exclude", description="For the garage."),
     _filter("Sports Only", 'group_title contains "Sports"', action="exclude"),
     _filter("Half a thought", 'group_title == "News" AND ('),
+    _filter("Late films", None),
     written_by="0.0.27",
 )
-"""Compared with `FILTERS`: two new, one unchanged, two changed, one built-in and one invalid item."""
+"""Compared with `FILTERS`: three new (one with an expression that tvarr cannot run), one unchanged, two changed, one built-in
+and one invalid item."""
 
 WITH_REFERENCES = document(
     "client_detection_rules",
     _client("Bedroom", "Bedroom", encoding_profile_name="AV1 small"),
     _client("Workshop", "Workshop", encoding_profile_name="AV1 small"),
     _client("Veranda", "Veranda", encoding_profile_name="H.265 high quality"),
+)
+
+OF_THE_SUMMER_HOUSE = {
+    "metadata": document("filters")["metadata"] | {"version": "1.1.0", "export_type": "bundle", "item_count": 7},
+    "sections": {
+        "encoding_profiles": [_profile("Attic HEVC", "medium"), _profile("HEVC high", "medium"), _profile("", "low")],
+        "filters": [
+            _filter("Weather", 'channel_name contains "Weather"'),
+            _filter("Harbour cams", 'group_title == "Cams"', description="For the hall."),
+        ],
+        "client_detection_rules": [
+            _client("Attic TV", "Attic", encoding_profile_name="Attic HEVC"),
+            _client("Boat", "Boat", encoding_profile_name="AV1 small"),
+        ],
+    },
+}
+"""A bundle with a changed profile, an invalid one, and a missing reference."""
+
+EDITED_IN_TVARR = (
+    """UPDATE filters SET expression = 'group_title == "News" AND channel_name contains "UHD" AND NOT channel_name contains "Radio"'
+    WHERE name = 'Evening news'""",
+    "UPDATE filters SET name = 'Kitchen radio' WHERE name = 'Radio'",
+    "DELETE FROM filters WHERE name = 'No shopping'",
+    """UPDATE data_mapping_rules SET priority = 20, expression = 'channel_name contains "UHD" SET tvg_name = "x"'
+    WHERE name = 'Tidy names'""",
+    "UPDATE encoding_profiles SET quality_preset = 'medium' WHERE name = 'Tablet HEVC'",
+)
+"""Items of `OWN` are changed, renamed and deleted."""
+
+WITH_CREDENTIALS = (
+    """UPDATE data_mapping_rules SET description = 'See http://gull:feather7@tv.example.test/list.m3u' WHERE name = 'Films together'""",
+    """UPDATE encoding_profiles SET description = 'For http://tv.example.test/play?token=feather7' WHERE name = 'HEVC high'""",
 )
 
 SOME_WEEKS = """

@@ -20,16 +20,21 @@ from playwright.sync_api import Page
 
 from tests.browser.contents import (
     BY_THE_SCHEDULE,
+    EDITED_IN_TVARR,
     FILTERS,
     MORE_THAN_A_PAGE,
     OF_THE_NEIGHBOUR,
+    OF_THE_SUMMER_HOUSE,
     OWN,
     SOME_WEEKS,
+    WITH_CREDENTIALS,
     WITH_REFERENCES,
 )
 from tests.browser.people import CSRF_COOKIE, PASSWORD, Person, add_person
-from tests.browser.studio import HEIGHT, Show, Studio
+from tests.browser.studio import HEIGHT, LOOKS, Show, Studio
 from tests.processes import family, wait_until
+
+ALL_LOOKS = tuple(LOOKS)
 
 
 def page(path: str) -> Show:
@@ -61,8 +66,28 @@ def press(name: str, *, waits: bool = True) -> Show:
     return show
 
 
+def follow(name: str) -> Show:
+    """Follow a link to another page."""
+
+    def show(person: Person) -> None:
+        with person.page.expect_navigation():
+            person.page.get_by_role("link", name=name).first.click()
+
+    return show
+
+
 def fill(label: str, text: str) -> Show:
     return lambda person: person.page.get_by_label(label, exact=True).first.fill(text)
+
+
+def unfold(where: str) -> Show:
+    """Open all details in a part of the page."""
+
+    def show(person: Person) -> None:
+        for summary in person.page.locator(f"{where} details:not([open]) > summary").all()[::-1]:
+            summary.click()
+
+    return show
 
 
 def pause(milliseconds: int) -> Show:
@@ -76,9 +101,10 @@ def ask(studio: Studio, sql: str, *values: object) -> Any:
         return connection.execute(sql, values).fetchone()
 
 
-def run_sql(database: Path, sql: str) -> None:
-    with closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as connection:
-        connection.execute(sql)
+def run_sql(database: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        for sql in statements:
+            connection.execute(sql)
 
 
 def newest_operation(studio: Studio) -> str:
@@ -200,7 +226,12 @@ def signing_in(studio: Studio) -> None:
 
 def empty(studio: Studio) -> None:
     """Pages without content."""
-    for name, path in (("backups", "/"), ("export", "/export/"), ("history", "/history/")):
+    for name, path in (
+        ("backups", "/"),
+        ("configuration", "/configuration/"),
+        ("export", "/export/"),
+        ("history", "/history/"),
+    ):
         studio.take(f"{name}-empty", page(path))
 
 
@@ -237,7 +268,7 @@ def backing_up(studio: Studio) -> None:
     studio.take("backups-done", page("/"), longest=HEIGHT)
     press("Dismiss")(studio.person())
     shell(studio, BY_THE_SCHEDULE)
-    studio.take("backups", page("/"), looks=("wide", "narrow", "dark"))
+    studio.take("backups", page("/"), looks=ALL_LOOKS)
     studio.take("backups-viewer", page("/"), who="viola", looks=("wide",))
     studio.take("backups-more", after(page("/"), lambda person: person.page.locator("summary").first.click()))
 
@@ -318,11 +349,15 @@ def _without_a_file(person: Person) -> None:
 def restoring(studio: Studio) -> None:
     """A restore and its undo."""
     newest, *_ = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"]
-    run_sql(studio.installation.data / "tvarr.db", "DELETE FROM filters WHERE NOT is_system")
-    studio.take("restore", page(f"/backups/{newest}/restore/"))
+    run_sql(studio.installation.data / "tvarr.db", *EDITED_IN_TVARR)
+    restore = page(f"/backups/{newest}/restore/")
+    studio.take("restore", restore, longest=1400)
+    studio.take("restore-opened", after(restore, unfold("main")), looks=ALL_LOOKS, longest=1500)
     with halfway(studio, f"/backups/{newest}/restore/", "Restore backup of") as operation:
         studio.take("operation-restoring", page(operation))
-    studio.take("operation-restored", page(newest_operation(studio)))
+    result = page(newest_operation(studio))
+    studio.take("operation-restored", result)
+    studio.take("operation-restored-opened", after(result, unfold("#operation")), looks=ALL_LOOKS)
     studio.take("backups-restored", page("/"), longest=HEIGHT)
     (before, *_) = [backup["filename"] for backup in backups(studio) if backup["kind"] == "pre_restore"]
     studio.take("backup-before-restore", page(f"/backups/{before}/"), looks=("wide",))
@@ -410,14 +445,8 @@ def importing(studio: Studio) -> None:
         after(page("/import/"), fill("Or paste its content", '{"items": ['), press("Preview text")),
     )
     mixed = written(studio, "from-the-neighbour.json", OF_THE_NEIGHBOUR)
-    studio.take("import-review", bring(mixed), looks=("wide", "narrow", "dark"))
-
-    def opened(person: Person) -> None:
-        bring(mixed)(person)
-        for summary in person.page.locator("#preview-items summary").all():
-            summary.click()
-
-    studio.take("import-review-opened", opened)
+    studio.take("import-review", bring(mixed), looks=ALL_LOOKS)
+    studio.take("import-review-opened", after(bring(mixed), unfold("#preview-items")))
 
     def renamed(person: Person) -> None:
         bring(mixed)(person)
@@ -436,6 +465,7 @@ def importing(studio: Studio) -> None:
     same = written(studio, "same.json", FILTERS)
     studio.take("import-nothing-to-do", bring(same), looks=("wide",))
     _import_late(studio, mixed)
+    _import_bundle(studio)
 
 
 def bring(file: Path) -> Show:
@@ -474,14 +504,105 @@ def _import_late(studio: Studio, mixed: Path) -> None:
             studio,
             f"from tvarr_backup.models import Filter; Filter.objects.filter(name='Radio').update(description='{text}')",
         )
-        press("Import 4 items")(person)
+        press("Import 5 items")(person)
 
     studio.take("import-stale", stale)
     person = studio.person()
     _choose_all(mixed, person)
-    press("Import 4 items")(person)
+    press("Import 5 items")(person)
     address = person.page.url.removeprefix(person.address)
     studio.take("import-result", page(address))
+
+
+def _import_bundle(studio: Studio) -> None:
+    """A file with several kinds, which is imported and undone."""
+    file = written(studio, "summer-house.json", OF_THE_SUMMER_HOUSE)
+    studio.take("import-bundle", bring(file), looks=ALL_LOOKS)
+    rules = after(bring(file), follow("Client detection rules 2"), unfold("#preview-items"))
+    studio.take("import-bundle-references", rules)
+    person = studio.person()
+    bring(file)(person)
+    with person.page.expect_response("**/choices/"):
+        person.page.get_by_role("button", name="Skip all invalid").click()
+    pause(300)(person)
+    choose(person.page, "HEVC high", "overwrite")
+    press("Import 6 items")(person)
+    address = person.page.url.removeprefix(person.address)
+    studio.take("import-bundle-result", page(address))
+    undo = after(page(address), follow("Undo this import"))
+    studio.take("import-undo", undo)
+    after(undo, press("Undo import"))(person)
+    studio.take("import-undone", page(person.page.url.removeprefix(person.address)), looks=("wide",))
+
+
+def findings(studio: Studio) -> None:
+    """An export of items with credentials, and of the invalid expression that `importing` has left."""
+    run_sql(studio.installation.data / "tvarr.db", *WITH_CREDENTIALS)
+
+    def without_profiles(person: Person) -> None:
+        page("/export/")(person)
+        person.page.locator("#all-encoding-profiles").uncheck()
+        person.page.get_by_label("Add the encoding profiles").check()
+        person.page.get_by_role("button", name="Preview").click()
+        person.page.get_by_role("heading", name="Check before you share").wait_for()
+
+    studio.take("export-findings", without_profiles, looks=ALL_LOOKS)
+
+
+def configuration(studio: Studio) -> None:
+    """The history of the configuration, and comparisons."""
+    latest = "/configuration/compare/?from=latest&to=now"
+    do(studio, "/", "Back up now")
+    studio.take("compare-same", page(latest), looks=("wide",))
+    _notice_edits(studio)
+    studio.take("configuration", page("/configuration/"), looks=ALL_LOOKS)
+    studio.take("configuration-viewer", page("/configuration/"), who="viola", looks=("wide",))
+    (number,) = ask(studio, "SELECT id FROM operations_historyevent ORDER BY at DESC")
+    event = page(f"/configuration/events/{number}/")
+    studio.take("configuration-event", event)
+    studio.take("configuration-event-opened", after(event, unfold("main")), looks=ALL_LOOKS)
+    studio.take("configuration-item", page(_filter_history(studio, "Evening news")), looks=ALL_LOOKS)
+    studio.take("configuration-item-deleted", page(_filter_history(studio, "No shopping")), looks=("wide",))
+    studio.take("compare", page(latest))
+    studio.take("compare-opened", after(page(latest), unfold("main")), looks=ALL_LOOKS)
+    studio.take("compare-viewer", page(latest), who="viola", looks=("wide",))
+    studio.take("compare-mistake", page("/configuration/compare/?from=last+week&to=now"), looks=("wide",))
+
+    def take_back(person: Person) -> None:
+        event(person)
+        press("Undo selected changes")(person)
+
+    studio.take("configuration-taken", take_back)
+    _read_backup(studio)
+
+
+def _notice_edits(studio: Studio) -> None:
+    """Edit items in tvarr's database, and wait until the worker has recorded that."""
+    run_sql(studio.installation.data / "tvarr.db", *EDITED_IN_TVARR)
+    renamed = "SELECT 1 FROM operations_itemversion WHERE name = 'Kitchen radio' AND ended_at IS NULL"
+    wait_until(lambda: ask(studio, renamed), "the worker notices it", seconds=60)
+
+
+def _filter_history(studio: Studio, name: str) -> str:
+    """Return the address of the history of a filter."""
+    (row_id,) = ask(studio, "SELECT row_id FROM operations_itemversion WHERE name = ? ORDER BY id DESC", name)
+    return f"/configuration/items/filters/{row_id}/"
+
+
+def _read_backup(studio: Studio) -> None:
+    """A backup whose metadata file is of an earlier version, without the configuration."""
+    oldest = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"][-1]
+    metadata_file = studio.installation.data / "backups" / oldest.replace(".db.gz", ".meta.json")
+    members = json.loads(metadata_file.read_text())
+    del members["configuration"]
+    metadata_file.write_text(json.dumps(members))
+    comparison = f"/configuration/compare/?from={oldest}&to=now"
+    studio.take("compare-unread", page(comparison), looks=ALL_LOOKS)
+    studio.take("restore-unread", page(f"/backups/{oldest}/restore/"), looks=("wide",))
+    operation = do(studio, comparison, "Read backup")
+    studio.take("operation-read", page(operation))
+    studio.take("compare-read", page(comparison), looks=("wide",))
+    dismiss(studio)
 
 
 def settings(studio: Studio) -> None:
@@ -494,7 +615,7 @@ def settings(studio: Studio) -> None:
         person.page.get_by_text("Every Sunday at 02:00 (Europe/Berlin).").wait_for()
 
     how_many = "Number of automatic backups"
-    studio.take("settings", page("/settings/"), looks=("wide", "narrow", "dark"))
+    studio.take("settings", page("/settings/"), looks=ALL_LOOKS)
     studio.take("settings-weekly", weekly, looks=("wide",))
     studio.take("settings-mistake", after(page("/settings/"), fill("Time zone", "Mars/Base"), press("Save")))
 
@@ -502,7 +623,7 @@ def settings(studio: Studio) -> None:
         page("/settings/")(person)
         person.page.get_by_label(how_many).fill("1")
         press("Save")(person)
-        person.page.get_by_role("heading", name="Delete 2 backups?").wait_for()
+        person.page.get_by_role("heading", name="backups?").wait_for()
 
     studio.take("settings-would-remove", would_remove)
     studio.take("settings-viewer", page("/settings/"), who="viola", looks=("wide",))
@@ -584,6 +705,8 @@ SCENES = (
     damaged,
     exporting,
     importing,
+    findings,
+    configuration,
     settings,
     history_and_account,
     admin,
