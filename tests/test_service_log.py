@@ -246,7 +246,6 @@ def test_the_last_lines_of_a_stopped_task_are_written(large: Installation) -> No
     assert events == [
         "worker.started",
         "schema.seen",
-        "history.recorded",
         "operation.started",
         "task.told_to_end",
         "operation.interrupted",

@@ -129,7 +129,17 @@ def test_with_yes_it_is_done_reported_and_recorded_and_can_be_undone(attached_in
     undone = attached_installation.json("backup", "undo-restore", "--yes", "--json")
     assert content(live) == now
     assert set(undone) == {
-        *("outcome", "filename", "pre_restore_backup", "before", "after", "restart_required", "set_aside", "facts", "event"),
+        *(
+            "outcome",
+            "filename",
+            "pre_restore_backup",
+            "before",
+            "after",
+            "restart_required",
+            "set_aside",
+            "facts",
+            "event",
+        ),
     }
     assert undone["facts"] == []
     assert undone["restart_required"]

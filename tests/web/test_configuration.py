@@ -118,6 +118,16 @@ def test_the_changes_of_an_event_are_undone_through_a_preview(keeper: Client) ->
 
 
 @pytest.mark.usefixtures("_begun")
+def test_a_renamed_item_is_shown_as_removed_and_added_because_an_undo_adds_its_former_name(keeper: Client) -> None:
+    Filter.objects.filter(name="Quay").update(name="Wharf")
+    look()
+    page = keeper.get(event_page(newest()))
+    assert sent_by(page)["item"] == ["filters/stream:Quay"]
+    assert "Removed Quay" in text_of(page)
+    assert "Added Wharf" in text_of(page)
+
+
+@pytest.mark.usefixtures("_begun")
 def test_items_that_an_event_added_cannot_be_selected(keeper: Client) -> None:
     FilterFactory.create(name="Mole")
     look()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,9 +48,11 @@ from tvarr_backup.portable.states import (
     read_live_tables,
     state_of_tables,
 )
+from tvarr_backup.repeats import Repeats
 from tvarr_backup.tvarr_database import fingerprint_files
 
 logger = structlog.stdlib.get_logger(__name__)
+_repeats = Repeats()
 
 COMPARE_SECONDS = 30
 _SHARED_BY_WORKERS = timedelta(seconds=COMPARE_SECONDS - 5)
@@ -86,6 +88,12 @@ def is_kept() -> bool:
     return bool(settings.HISTORY_DAYS) and conf.has_our_tables()
 
 
+def begin() -> None:
+    """Record the baseline if there is none. Failures are logged."""
+    if is_kept() and complete_since() is None:
+        record_outside()
+
+
 def compare_now() -> None:
     """Record what was changed outside since the last comparison.
 
@@ -102,6 +110,9 @@ def compare_now() -> None:
         _compare()
     except DatabaseUnusable:
         return  # reported by health
+    except Error as problem:
+        _log_unrecorded(OUTSIDE, problem)
+        return
     compared.files = files
     _remember_revision()
 
@@ -176,16 +187,23 @@ def record_outside() -> None:
     try:
         if is_kept():
             _compare()
-    except (Error, DatabaseUnusable):
-        logger.exception("history.unrecorded", kind=str(OUTSIDE.kind))
+    except (Error, DatabaseUnusable) as problem:
+        _log_unrecorded(OUTSIDE, problem)
 
 
 def _record_safely(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:
     try:
         return record_changes(cause, rows) if is_kept() else None
-    except (Error, DatabaseUnusable):
-        logger.exception("history.unrecorded", kind=str(cause.kind))
+    except (Error, DatabaseUnusable) as problem:
+        _log_unrecorded(cause, problem)
         return None
+
+
+def _log_unrecorded(cause: Cause, problem: Exception) -> None:
+    """Log that changes are not recorded yet. The worker tries again twice a minute, so a reason is not repeated each time."""
+    reason = conf.in_a_line(problem)
+    if _repeats.is_due(reason):
+        logger.warning("history.unrecorded", kind=str(cause.kind), reason=reason)
 
 
 def record_changes(cause: Cause, rows: Rows | None = None) -> HistoryEvent | None:
@@ -358,7 +376,10 @@ def _default(value: Any) -> Any:
 
 
 def changes_of(events: Iterable[HistoryEvent]) -> dict[int, list[ItemChange]]:
-    """Return what each event changed, by its key, sorted by kind and name. Makes two queries."""
+    """Return what each event changed, by its key, sorted by kind and name. Makes two queries.
+
+    These are changes of rows: an item that was renamed has changed its name. `split_renamed` has changes of names.
+    """
     listed = list(events)
     moments = {event.at: event.pk for event in listed}
     after = ItemVersion.objects.filter(event__in=listed).select_related("content", "event")
@@ -379,6 +400,16 @@ def changes_of(events: Iterable[HistoryEvent]) -> dict[int, list[ItemChange]]:
     for found in changes.values():
         found.sort(key=lambda change: (order[change.item.kind.slug], change.item.identity))
     return changes
+
+
+def split_renamed(changes: Iterable[ItemChange]) -> Iterator[ItemChange]:
+    """Yield the changes as a comparison has them: the former name of a renamed item was removed, and the new one added."""
+    for change in changes:
+        if change.before and change.after and change.before.identity != change.after.identity:
+            yield ItemChange(change.before, None)
+            yield ItemChange(None, change.after)
+        else:
+            yield change
 
 
 @dataclass(frozen=True)

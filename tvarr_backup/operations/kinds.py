@@ -109,7 +109,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         handler=handlers.adopt,
     ),
     OperationKind.READ: KindDescription(
-        done="Read",
+        done="Configuration read",
         permission="operations.verify_backup",
         steps=(
             Step("Unpack", {Phase.UNPACK: 90}),

@@ -23,7 +23,14 @@ from tvarr_backup.formatting import format_time
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.history import changes_of, complete_since, count_changes, item_of, used_bytes
+from tvarr_backup.operations.history import (
+    changes_of,
+    complete_since,
+    count_changes,
+    item_of,
+    split_renamed,
+    used_bytes,
+)
 from tvarr_backup.operations.models import HistoryEventKind, Origin
 from tvarr_backup.operations.states import NOW, NamedState
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
@@ -167,7 +174,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     """Show what an event changed."""
     found = _find(lambda: actions.find_event(_actor(request), number))
     is_baseline = found.kind == HistoryEventKind.BASELINE
-    changes = [] if is_baseline else changes_of([found])[found.pk]
+    changes = [] if is_baseline else list(split_renamed(changes_of([found])[found.pk]))
     since = complete_since()
     can_take = not is_baseline and since is not None and since < found.at
     context = {
@@ -264,12 +271,12 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 
 def state_label(named: NamedState) -> str:
-    """Return a state for a sentence, such as "backup of 2 Nov 2026, 02:00"."""
+    """Return a state for a sentence, such as "the backup of 2 Nov 2026, 02:00"."""
     if named.is_now:
         return NOW
     if named.backup is not None:
-        return f"backup of {format_made(named.backup.sidecar)}"
-    return format_time(named.at) if named.at else named.name
+        return f"the backup of {format_made(named.backup.sidecar)}"
+    return f"the state of {format_time(named.at)}" if named.at else named.name
 
 
 def _offered_states() -> list[tuple[str, str]]:
@@ -303,7 +310,7 @@ def take(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(_back_to(request.POST))
     named = actions.read_state(actor, request.POST.get("source", ""))
     record = actions.preview_taking(
-        actor, actions.take_items(actor, named.state, keys), file_name=capfirst(state_label(named))
+        actor, actions.take_items(actor, named.state, keys), file_name=capfirst(state_label(named).removeprefix("the "))
     )
     return HttpResponseRedirect(reverse("import-preview", args=[record.pk]))
 

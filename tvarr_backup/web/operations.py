@@ -26,7 +26,7 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.history import changes_of
+from tvarr_backup.operations.history import changes_of, split_renamed
 from tvarr_backup.operations.imports import find_undos, may_open_import
 from tvarr_backup.operations.models import HistoryEvent, ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -116,7 +116,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "verified": result.get("verified") or (),
         "changes": labels.table_changes(result["before"], result["after"]) if result.get("before") else [],
         "event": event,
-        "configuration_changes": list_changes(changes_of([event])[event.pk]) if event else [],
+        "configuration_changes": list_changes(split_renamed(changes_of([event])[event.pk])) if event else [],
         "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
         "removed": removed if len(removed) > labels.NAMED_AT_MOST else (),
         "made": find((result.get("backup") or {}).get("filename") or ""),

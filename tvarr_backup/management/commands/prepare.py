@@ -25,9 +25,8 @@ from tvarr_backup.backups.durable import publish, write_whole
 from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.management.terminal import TerminalCommand
-from tvarr_backup.operations import reserve
+from tvarr_backup.operations import history, reserve
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.history import compare_now
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import DatabaseState
 from tvarr_backup.texts import find_hidden
@@ -71,7 +70,7 @@ class Command(TerminalCommand):
             with contextlib.suppress(DatabaseUnusable, Error):  # already in `problems`
                 self._end_lost_operations()
                 if not problems:
-                    compare_now()  # begins the history, so that later changes are known
+                    history.begin()
         sentences = [*map(conf.in_a_line, problems), *self._check()]
         if sentences:
             raise NotReady("\n".join(sentences)) from (problems[0] if problems else None)
