@@ -38,7 +38,20 @@ _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 OWN_PATHS = (
-    *("account", "admin", "api", "backups", "docs", "export", "healthz", "history", "import", "metrics", "operations"),
+    *(
+        "account",
+        "admin",
+        "api",
+        "backups",
+        "configuration",
+        "docs",
+        "export",
+        "healthz",
+        "history",
+        "import",
+        "metrics",
+        "operations",
+    ),
     *("readyz", "settings", "sign-in", "sign-out", "static"),
 )
 """First parts of our own addresses. A base path must not start with one: a request with the prefix would look like one without."""

@@ -501,7 +501,7 @@ def test_a_file_that_turns_out_to_be_too_large_is_refused(
 ) -> None:
     settings.UPLOAD_BYTES = 2_000_000
     response = (
-        send(client, ("file", "a", b"x"), ("meta", "b", bytes(2**20 + 1)))
+        send(client, ("file", "a", b"x"), ("meta", "b", bytes(3 * 2**19 + 1)))
         if part == "meta"
         else send(client, ("file", "a", bytes(2_000_001)))
     )

@@ -42,7 +42,7 @@ from tvarr_backup.backups.catalogue import (
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import parse_name
 from tvarr_backup.backups.retention import Policy, prune
-from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar, encode_sidecar
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.errors import (
     BackupBroken,
@@ -269,7 +269,7 @@ class TestRemembering:
     ) -> None:
         before = (folder / META).stat()
         with (folder / META).open("r+b") as file:
-            file.write(encode_sidecar(made.sidecar.with_changes(note="weekend")))
+            file.write(encode_sidecar(read_sidecar(folder / META).with_changes(note="weekend")))
         os.utime(folder / META, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert (folder / META).stat().st_size == before.st_size
         assert [each.sidecar.note for each in read_folder(folder).backups] == ["weekend"]

@@ -170,9 +170,10 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
 def encode_embedded(sidecar: Sidecar, most: int) -> bytes:
     """Return the metadata in at most `most` bytes, which must be 2**15 or more, for the header of an archive.
 
-    Members that do not fit are those that an upload finds out again. `left_out` names them.
+    The configuration is left out. Other members that do not fit are those that an upload finds out again. `left_out` names them.
     """
     members = _members(sidecar)
+    del members["configuration"]
     for left_out in range(len(_FOUND_OUT_AGAIN) + 1):
         names = _FOUND_OUT_AGAIN[:left_out]
         kept = {name: value for name, value in members.items() if name not in names}
@@ -404,5 +405,5 @@ _ONLY_OURS = frozenset(
     }
 )
 """Members that count only in a file with our format."""
-_FOUND_OUT_AGAIN = ("configuration", "table_counts", "checked", "accepted_code")
+_FOUND_OUT_AGAIN = ("table_counts", "checked", "accepted_code")
 """The members without a small limit, which are found out again when a backup is uploaded."""

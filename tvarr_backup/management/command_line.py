@@ -12,7 +12,7 @@ from tvarr_backup.management.terminal import align
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Run": {"up": "", "worker": "", "prepare": "", "status": "", "check": "Check the configuration.", "completion": ""},
     "Backups": {"backup": "", "schedule": "", "operation": ""},
-    "Configuration": {"portable": "", "expression": ""},
+    "Configuration": {"portable": "", "config": "", "expression": ""},
     "Users and tokens": {
         "user": "",
         "token": "",

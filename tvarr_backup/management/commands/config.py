@@ -72,9 +72,7 @@ class Command(ImportCommand):
         )
         diff.set_defaults(run=self._diff)
 
-        take = add_action(
-            commands, "take", "Import items of a state. Changed items are overwritten unless you decide otherwise."
-        )
+        take = add_action(commands, "take", "Import items of a state; changed items are overwritten.")
         complete_files(take.add_argument("from", metavar="FROM", help=f"the state: {_STATE}"))
         take.add_argument("--kind", action="append", metavar="KIND", help=f"{kinds}; may be repeated")
         take.add_argument(
