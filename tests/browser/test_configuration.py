@@ -58,6 +58,7 @@ def test_a_changed_filter_is_followed_from_the_timeline_to_its_former_version(pe
     person.look()
 
 
+@pytest.mark.looks(Look.WIDE_LIGHT)  # on small screens, Restore is on the page of the backup
 def test_an_item_is_taken_from_a_backup_by_keyboard_alone(person: Person) -> None:
     page = person.open("/")
     page.get_by_role("link", name="Restore").first.focus()
