@@ -289,10 +289,13 @@ def _store(cause: Cause, state: State, rows: Rows | None) -> HistoryEvent | None
     return event
 
 
-def _current_versions(state: State, rows: Rows | None) -> Iterable[ItemVersion]:
+def _current_versions(state: State, rows: Rows | None) -> Iterable[Any]:
     """Yield the last versions of the rows to compare, also of deleted ones, in the kinds that could be read."""
     for slug in state.items:
-        current = ItemVersion.objects.filter(kind=slug, ended_at=None)
+        # Tuples are read several times faster than models.
+        current = ItemVersion.objects.filter(kind=slug, ended_at=None).values_list(
+            "pk", "kind", "row_id", "content_id", "name", "source_type", named=True
+        )
         if rows is None:
             yield from current
             continue
