@@ -239,6 +239,16 @@ def test_the_history_of_an_item_has_its_values(used: Installation) -> None:
     assert 'The history has no item "Nobody"' in used.refused("config", "history", "filters", "Nobody")
 
 
+def test_the_history_of_one_source_type_is_asked_for_with_it(used: Installation) -> None:
+    assert "  added: Quay\n" in used.ok("config", "history", "filters", "stream:Quay")
+    assert "The history has no item" in used.refused("config", "history", "filters", "epg:Quay")
+
+
+def test_an_import_from_a_file_is_recorded_without_its_folder(prepared: Installation, tmp_path: Path) -> None:
+    prepared.ok("config", "take", write(tmp_path, FILTERS, filter_item("Quay"), name="mine.json"))
+    assert rows(prepared, "SELECT file_name FROM operations_importrecord") == [("mine.json",)]
+
+
 def test_a_restore_is_one_event_with_its_backup(used: Installation) -> None:
     delete(used, "Quay", "Pier")
     used.ok("backup", "restore", "latest", "--yes")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as configured
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -26,7 +25,6 @@ from tvarr_backup.operations.models import HistoryEvent, HistoryProgress, Import
 from tvarr_backup.operations.run import run_here
 
 pytestmark = pytest.mark.django_db
-on_sqlite = pytest.mark.skipif("postgresql" in str(configured.DATABASES), reason="backups need a file")
 
 
 @pytest.fixture(autouse=True)

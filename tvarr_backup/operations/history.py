@@ -89,8 +89,11 @@ def is_kept() -> bool:
 
 
 def begin() -> None:
-    """Record the baseline if there is none. Failures are logged."""
-    if is_kept() and complete_since() is None:
+    """Record the baseline if there is none, or if this program's own database is an older copy. Failures are logged."""
+    if not is_kept():
+        return
+    _notice_older_app_database()
+    if complete_since() is None:
         record_outside()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Callable, Collection
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError
+from django.db.models import Q
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import program
@@ -150,7 +152,7 @@ class Command(ImportCommand):
                 )
             return
         try:
-            done = actions.import_bundle(COMMAND_LINE, bundle, answers, None, file_name=options["from"])
+            done = actions.import_bundle(COMMAND_LINE, bundle, answers, None, file_name=_name_of(options["from"]))
         except PlanStale as stale:
             if isinstance(stale.plan, BundlePlan):
                 self.show_plan(stale.plan, options, is_bundle=True)
@@ -203,16 +205,20 @@ class Command(ImportCommand):
                 self.line(f"    {field.field}: {abbreviate(field.after or field.before)}")
 
 
+def _name_of(text: str) -> str:
+    """Return what the history calls a state: the name of a file without its folder, or "" for stdin."""
+    return "" if text == "-" else Path(text).name
+
+
 def _read_kinds(names: Collection[str] | None) -> list[Slug]:
     return [kind_named(name).slug for name in names] if names else list(KINDS)
 
 
 def _find_versions(slug: Slug, name: str) -> list[ItemVersion]:
     """Return the versions of all items that have, or had, this name, newest first."""
-    ids = ItemVersion.objects.filter(
-        kind=slug, name=name.rpartition(":")[2] if name.startswith(("stream:", "epg:")) else name
-    )
-    rows = ids.values_list("row_id", flat=True).distinct()
+    source_type, _, rest = name.partition(":")
+    has_name = Q(name=name) | Q(source_type=source_type, name=rest)  # NAME or epg:NAME
+    rows = ItemVersion.objects.filter(has_name, kind=slug).values_list("row_id", flat=True).distinct()
     versions = ItemVersion.objects.filter(kind=slug, row_id__in=list(rows)).select_related(
         "event__requested_by", "content"
     )
