@@ -22,7 +22,7 @@ RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.txt \
     && python3 -m venv --without-pip /opt/tvarr-backup \
     && /opt/build/bin/pip --python /opt/tvarr-backup/bin/python install --no-cache-dir --no-deps --require-hashes \
-        --only-binary :all: -r requirements/run.txt
+        --only-binary :all: -r requirements/image.txt
 COPY . .
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/build/bin/pip --python /opt/tvarr-backup/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl

@@ -51,13 +51,19 @@ coverage: setup chromium servers  ## Run the tests with coverage (takes 1.5 time
 test-long: setup fault-tools servers  ## Run the long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses $(JOBS)
 
+# The servers of WebDAV and S3 have their own environment, because they need other versions of our libraries.
+.venv-servers/complete: requirements/servers.txt
+	@rm -rf .venv-servers && $(PYTHON) -m venv .venv-servers
+	.venv-servers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	touch $@
+
 # The tests start their own servers.
-servers:
-	@PATH="$$PATH:/usr/sbin"; [ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && command -v nginx >/dev/null && command -v caddy >/dev/null && exit; \
+servers: .venv-servers/complete
+	@PATH="$$PATH:/usr/sbin"; [ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && command -v nginx >/dev/null && command -v caddy >/dev/null && command -v sshd >/dev/null && command -v age >/dev/null && exit; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server nginx caddy && exit; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server nginx caddy openssh-server openssh-client age && exit; \
 	fi; \
-	echo "The tests need PostgreSQL, Redis, nginx and Caddy. Install them (Debian: apt-get install postgresql redis-server nginx caddy)." >&2; exit 1
+	echo "The tests need PostgreSQL, Redis, nginx, Caddy, OpenSSH and age. Install them (Debian: apt-get install postgresql redis-server nginx caddy openssh-server openssh-client age)." >&2; exit 1
 
 # The tests of the pages use Chromium.
 chromium: setup
@@ -115,6 +121,8 @@ image-rehearsal:  ## Build the image without Docker, start it, back up, stop
 	$(PYTHON) deploy/rehearse_image.py
 
 lock: setup  ## Update the lock files from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --extra postgres --extra redis pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras pyproject.toml --output-file requirements/image.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --constraint requirements/dev.txt --group build --output-file requirements/build.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --no-project --group servers --output-file requirements/servers.txt

@@ -465,3 +465,82 @@ class ScopeExceeded(TvarrBackupError):
 
 class TokenInvalid(TvarrBackupError):
     """A token's name is empty or taken, or its lifetime is not a duration."""
+
+
+class LocationError(TvarrBackupError):
+    """A location cannot be used."""
+
+
+class LocationInvalid(LocationError):
+    """The address of a location is invalid. The message names the option and what was expected."""
+
+
+class LocationUnsupported(LocationError):
+    """The library for this kind of location is not installed."""
+
+
+class LocationUnreachable(LocationError):
+    """There is no connection to the location, it was cut, or the location did not answer in time."""
+
+
+class LocationDenied(LocationError):
+    """The location refused the credentials, or does not permit the action."""
+
+
+class LocationFull(LocationError):
+    """The location has no space left, or the quota is used up."""
+
+
+class LocationReadOnly(LocationError):
+    """The location can be read, but not written."""
+
+
+class LocationUntrusted(LocationError):
+    """The location did not prove its identity: its host key or its certificate is not the expected one.
+
+    `host_key` is the host key of an SFTP server, for the user to confirm, or "".
+    """
+
+    def __init__(self, message: str, host_key: str = "", **facts: object) -> None:
+        super().__init__(message, host_key=host_key, **facts)
+        self.host_key = host_key
+
+
+class LocationRedirected(LocationError):
+    """The location redirects to another host, which would get the credentials."""
+
+
+class LocationFailed(LocationError):
+    """The location answered in an unexpected way."""
+
+
+class LocationUnmarked(LocationError):
+    """The location does not have the marker of this installation: it was emptied, or its disk is not mounted."""
+
+
+class ObjectMissing(LocationError):
+    """The location has no such object."""
+
+
+class ObjectExists(LocationError):
+    """The location already has an object with this name and another content."""
+
+
+class ObjectDamaged(LocationError):
+    """What a location returned is not what was copied to it."""
+
+
+class RecipientInvalid(TvarrBackupError):
+    """A text is not an age recipient."""
+
+
+class IdentityInvalid(TvarrBackupError):
+    """A text is not an age identity."""
+
+
+class IdentityWrong(TvarrBackupError):
+    """The identity cannot decrypt this."""
+
+
+class IdentityRequired(TvarrBackupError):
+    """The copies are encrypted, and no identity was given."""

@@ -1,0 +1,1 @@
+"""Copies of backups in other places: a share, a bucket or another machine."""
