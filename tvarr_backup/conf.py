@@ -18,7 +18,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tvarr_backup import models, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.folder import find_folder
-from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.retention import Period, Policy
 from tvarr_backup.backups.sharing import Sharing
 from tvarr_backup.backups.sidecar import MADE_HERE
 from tvarr_backup.cron import Timetable, parse_zone
@@ -249,7 +249,13 @@ def sharing() -> Sharing:
 
 
 def default_policy() -> Policy:
-    return Policy(settings.BACKUP_RETENTION, settings.BACKUP_MAX_AGE)
+    periods = {
+        Period.DAILY: settings.BACKUP_RETENTION_DAILY,
+        Period.WEEKLY: settings.BACKUP_RETENTION_WEEKLY,
+        Period.MONTHLY: settings.BACKUP_RETENTION_MONTHLY,
+        Period.YEARLY: settings.BACKUP_RETENTION_YEARLY,
+    }
+    return Policy(settings.BACKUP_RETENTION, settings.BACKUP_MAX_AGE, periods, parse_zone(settings.TIME_ZONE))
 
 
 def default_timetable() -> Timetable:

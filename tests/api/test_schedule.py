@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import UserFactory
 from tvarr_backup.api.schedule import ScheduledRunSerializer, ScheduleSerializer
+from tvarr_backup.backups.retention import Period
 from tvarr_backup.operations.models import (
     BackupSettings,
     Operation,
@@ -93,7 +94,17 @@ def test_a_slash_at_the_end_is_ignored(viewer: APIClient) -> None:
 def test_all_members_can_be_changed_together(keeper: APIClient) -> None:
     response = change(
         keeper,
-        {"enabled": True, "cron": "30 4 * * SUN", "timezone": "Asia/Tokyo", "retention": 3, "max_age": "30d"},
+        {
+            "enabled": True,
+            "cron": "30 4 * * SUN",
+            "timezone": "Asia/Tokyo",
+            "retention": 3,
+            "max_age": "30d",
+            "retention_daily": 7,
+            "retention_weekly": 4,
+            "retention_monthly": 12,
+            "retention_yearly": 1,
+        },
     )
     assert response.status_code == 200
     body = response.json()
@@ -103,6 +114,7 @@ def test_all_members_can_be_changed_together(keeper: APIClient) -> None:
         3,
         "30d",
     )
+    assert [body[f"retention_{period}"] for period in Period] == [7, 4, 12, 1]
     assert body["description"] == "Every Sunday at 04:30 (Asia/Tokyo)"
     assert body == keeper.get(ADDRESS).json()
     assert Schedule.objects.get().next_run.isoformat()[11:] == "19:30:00+00:00"
@@ -110,7 +122,16 @@ def test_all_members_can_be_changed_together(keeper: APIClient) -> None:
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [("enabled", False), ("cron", "0 0 3 * * *"), ("timezone", "Asia/Tokyo"), ("retention", 1), ("max_age", "12h")],
+    [
+        *[
+            ("enabled", False),
+            ("cron", "0 0 3 * * *"),
+            ("timezone", "Asia/Tokyo"),
+            ("retention", 1),
+            ("max_age", "12h"),
+        ],
+        *[("retention_daily", 7), ("retention_weekly", 4), ("retention_monthly", 12), ("retention_yearly", 1)],
+    ],
 )
 def test_a_member_can_be_changed_alone_and_null_resets_it(keeper: APIClient, member: str, value: Any) -> None:
     before = keeper.get(ADDRESS).json()
@@ -127,6 +148,17 @@ def test_retention_zero_keeps_all(keeper: APIClient) -> None:
     assert BackupSettings.load().policy().keep is None
     assert change(keeper, {"retention": 5}).json()["retention"] == 5
     assert BackupSettings.load().policy().keep == 5
+
+
+@pytest.mark.parametrize("period", Period)
+def test_zero_keeps_no_backup_for_a_period_whatever_the_environment_says(
+    keeper: APIClient, settings: Any, period: Period
+) -> None:
+    setattr(settings, f"BACKUP_RETENTION_{period.upper()}", 5)
+    member = f"retention_{period}"
+    assert keeper.get(ADDRESS).json()[member] == 5
+    assert change(keeper, {member: 0}).json()[member] == 0
+    assert change(keeper, {member: None}).json()[member] == 5
 
 
 def test_none_is_no_maximum_age(keeper: APIClient, settings: Any) -> None:
@@ -173,6 +205,10 @@ def test_two_users_can_change_different_members(keeper: APIClient) -> None:
         ("retention", True, "invalid"),
         ("retention", "7", "invalid"),
         ("retention", 7.5, "invalid"),
+        ("retention_daily", -1, "min_value"),
+        ("retention_yearly", 100_001, "max_value"),
+        ("retention_weekly", True, "invalid"),
+        ("retention_monthly", "4", "invalid"),
         ("max_age", "soon", "invalid_duration"),
         ("max_age", "0d", "invalid_duration"),
         ("max_age", "", "blank"),
@@ -207,6 +243,12 @@ def test_an_invalid_member_is_named_and_the_schedule_stays(
 def test_an_invalid_retention_is_refused_with_what_is_expected(keeper: APIClient, value: Any, sentence: str) -> None:
     (found,) = change(keeper, {"retention": value}).json()["errors"]
     assert found["detail"] == sentence
+
+
+@pytest.mark.parametrize("value", [-1, 100_001])
+def test_an_invalid_number_of_a_period_is_refused_with_what_is_expected(keeper: APIClient, value: int) -> None:
+    (found,) = change(keeper, {"retention_weekly": value}).json()["errors"]
+    assert found["detail"] == f"Expected a number from 0 to 100000, or null, got {value}."
 
 
 def test_all_errors_are_listed(keeper: APIClient) -> None:

@@ -22,6 +22,10 @@ INVALID = [
     ("TVARR_BACKUP_SCHEDULE_ENABLED", "maybe"),
     ("TVARR_BACKUP_SCHEDULE_CRON", "@daily"),
     ("TVARR_BACKUP_SCHEDULE_RETENTION", "0"),
+    ("TVARR_BACKUP_SCHEDULE_RETENTION_DAILY", "-1"),
+    ("TVARR_BACKUP_SCHEDULE_RETENTION_WEEKLY", "few"),
+    ("TVARR_BACKUP_SCHEDULE_RETENTION_MONTHLY", "1.5"),
+    ("TVARR_BACKUP_SCHEDULE_RETENTION_YEARLY", "100001"),
     ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon"),
     ("ALLOWED_HOSTS", "https://harbour.example"),
     ("CSRF_TRUSTED_ORIGINS", "harbour.example"),
@@ -84,6 +88,12 @@ def test_without_any_variable_everything_is_in_the_folder_data(installation: Ins
 def test_debugging_is_off_and_the_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = settings_of(monkeypatch)
     assert (shown["DEBUG"], shown["TIME_ZONE"], shown["USE_TZ"]) == (False, "UTC", True)
+
+
+def test_no_backup_is_kept_for_a_period_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"BACKUP_RETENTION_{period}" for period in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")]
+    shown = settings_of(monkeypatch, TVARR_BACKUP_SCHEDULE_RETENTION_WEEKLY="4")
+    assert [shown[name] for name in names] == [0, 4, 0, 0]
 
 
 @pytest.mark.parametrize(("word", "level"), [("warn", "WARNING"), ("Warning", "WARNING"), ("debug", "DEBUG")])

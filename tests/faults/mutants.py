@@ -567,8 +567,8 @@ MUTANTS = (
     Mutant(
         "one too few kept",
         "retention",
-        "automatic[policy.keep :]",
-        "automatic[max(0, policy.keep - 1) :]",
+        "automatic[: policy.keep]",
+        "automatic[: policy.keep and policy.keep - 1]",
         Sweep("prune", "mkdir", "torn"),
     ),
     Mutant(

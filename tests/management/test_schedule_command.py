@@ -33,11 +33,11 @@ def schedule(*arguments: str) -> str:
 
 
 def test_it_shows_the_schedule_as_text_and_as_json() -> None:
-    BackupSettings(pk=1, enabled=True, cron="30 4 * * 0", time_zone="UTC", keep=14, max_age="90d").save()
+    BackupSettings(pk=1, enabled=True, cron="30 4 * * 0", time_zone="UTC", keep=14, weekly=8, max_age="90d").save()
     first, _, retention, *_ = schedule("show").splitlines()
     assert (first, retention) == (
         "Every Sunday at 04:30 (UTC)",
-        "Retention   the newest 14 automatic backups, at most 90d old",
+        "Retention   the newest 14 automatic backups, plus 8 weekly, at most 90d old",
     )
     shown = json.loads(schedule("show", "--json"))
     assert {name: shown[name] for name in ("cron", "retention", "max_age")} == {
@@ -52,6 +52,8 @@ def test_it_shows_the_schedule_as_text_and_as_json() -> None:
         (("--off",), {"enabled": False}),
         (("--cron", "0 3 * * *", "--time-zone", "Europe/Berlin"), {"cron": "0 3 * * *", "timezone": "Europe/Berlin"}),
         (("--keep", "20"), {"retention": 20}),
+        (("--daily", "7", "--weekly", "4"), {"retention_daily": 7, "retention_weekly": 4}),
+        (("--monthly", "12", "--yearly", "0"), {"retention_monthly": 12, "retention_yearly": 0}),
         (("--keep", "all", "--max-age", "none"), {"retention": 0, "max_age": "none"}),
     ],
 )
@@ -60,7 +62,7 @@ def test_it_changes_only_what_is_given(arguments: tuple[str, ...], expected: dic
     schedule("set", *arguments, "--yes")
     after = schedule_as_data()
     assert {name: after[name] for name in expected} == expected
-    others = {"enabled", "cron", "timezone", "retention", "max_age"} - set(expected)
+    others = set(before["defaults"]) - set(expected)
     assert {name: after[name] for name in others} == {name: before[name] for name in others}
 
 
@@ -74,7 +76,8 @@ def test_defaults_reset_what_is_not_given() -> None:
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [(("--cron", "soon"), "--cron"), (("--keep", "0"), "--keep"), (("--keep", "few"), "--keep"),
-     (("--max-age", "soon"), "--max-age"), (("--time-zone", "Mars"), "--time-zone")],
+     (("--keep", "9" * 5000), "--keep"), (("--daily", "-1"), "--daily"), (("--weekly", "few"), "--weekly"),
+     (("--monthly", ""), "--monthly"), (("--yearly", "100001"), "--yearly"), (("--max-age", "soon"), "--max-age"), (("--time-zone", "Mars"), "--time-zone")],
 )  # fmt: skip
 def test_an_invalid_value_is_refused_with_its_option(arguments: tuple[str, ...], option: str) -> None:
     with pytest.raises(CommandError, match=rf"^{option}: ") as refused:

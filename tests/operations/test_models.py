@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.apps import apps
@@ -16,7 +18,7 @@ from django.db import IntegrityError, connection, transaction
 
 from tests.operations.elsewhere import queued
 from tvarr_backup import conf
-from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.retention import Period
 from tvarr_backup.operations.models import (
     Backup,
     BackupSettings,
@@ -53,8 +55,20 @@ def test_what_is_set_counts_and_the_rest_is_as_the_environment_says(
     row = BackupSettings(pk=1, **columns)
     row.full_clean()
     row.save()
-    default = conf.default_policy()
-    assert BackupSettings.load().policy() == Policy(**({"keep": default.keep, "max_age": default.max_age} | expected))
+    assert BackupSettings.load().policy() == replace(conf.default_policy(), **expected)
+
+
+def test_numbers_of_periods_override_the_environment_one_by_one(settings: Any) -> None:
+    settings.BACKUP_RETENTION_DAILY, settings.BACKUP_RETENTION_WEEKLY, settings.TIME_ZONE = 7, 4, "Asia/Tokyo"
+    BackupSettings.objects.create(pk=1, daily=0, yearly=2)
+    policy = BackupSettings.load().policy()
+    assert policy.periods == {Period.DAILY: 0, Period.WEEKLY: 4, Period.MONTHLY: 0, Period.YEARLY: 2}
+    assert policy.zone == ZoneInfo("Asia/Tokyo")
+
+
+def test_the_days_of_the_retention_are_those_of_the_schedule() -> None:
+    BackupSettings.objects.create(pk=1, time_zone="Europe/Berlin")
+    assert BackupSettings.load().policy().zone == ZoneInfo("Europe/Berlin")
 
 
 def test_there_is_one_row_at_most() -> None:
@@ -78,6 +92,8 @@ def test_saving_again_changes_the_row() -> None:
         ("keep", 0, "got 0."),
         ("keep", -1, "got -1."),
         ("keep", 100_001, "got 100001."),
+        ("daily", -1, "got -1."),
+        ("yearly", 100_001, "got 100001."),
         ("max_age", "30", 'got "30".'),
         ("max_age", "0d", 'got "0d".'),
         ("max_age", "None", 'got "None".'),
@@ -88,16 +104,19 @@ def test_an_invalid_value_is_refused_with_the_value_and_what_is_expected(field: 
     with pytest.raises(ValidationError) as refusal:
         BackupSettings(pk=1, **{field: value}).full_clean()
     expected = {"keep": "Expected a whole number from 1 to 100000, ", "max_age": 'Expected "none", or '}
+    expected |= dict.fromkeys(("daily", "yearly"), "Expected a whole number from 0 to 100000, ")
     sentences = {name: found[-1] for name, found in refusal.value.message_dict.items()}
     assert list(sentences) == [field]
     assert sentences[field].startswith(expected[field])
     assert sentences[field].endswith(got)
 
 
-@pytest.mark.parametrize("keep", [0, 100_001])
-def test_the_database_itself_refuses_an_impossible_number(keep: int) -> None:
+@pytest.mark.parametrize(
+    ("column", "number"), [("keep", 0), ("keep", 100_001), ("daily", -1), ("weekly", 100_001), ("yearly", 100_001)]
+)
+def test_the_database_itself_refuses_an_impossible_number(column: str, number: int) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        BackupSettings.objects.create(pk=1, keep=keep)
+        BackupSettings.objects.create(pk=1, **{column: number})
 
 
 @pytest.mark.parametrize(("state", "is_open"), [(state, state in ("queued", "running")) for state in OperationState])

@@ -25,6 +25,7 @@ from tvarr_backup.errors import BackupUnsupported
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.schedule import (
     change_settings,
+    describe_retention,
     plan_next_run,
     report_problems,
     request_due,
@@ -74,6 +75,10 @@ def test_by_itself_it_is_as_the_environment_says(settings: Any) -> None:
         "retention": 7,
         "timezone": "Europe/Berlin",
         "max_age": "30d6h",
+        "retention_daily": 0,
+        "retention_weekly": 0,
+        "retention_monthly": 0,
+        "retention_yearly": 0,
     }
     assert list(data)[:3] == ["enabled", "cron", "retention"]
     assert data == values | {
@@ -103,6 +108,10 @@ def test_stored_values_count_and_the_defaults_are_listed_too() -> None:
         "retention": 7,
         "timezone": "UTC",
         "max_age": "none",
+        "retention_daily": 0,
+        "retention_weekly": 0,
+        "retention_monthly": 0,
+        "retention_yearly": 0,
     }
 
 
@@ -111,6 +120,31 @@ def test_it_needs_few_queries(django_assert_max_num_queries: Any) -> None:
     ended(OperationState.SUCCEEDED)
     with django_assert_max_num_queries(5):
         schedule_as_data()
+
+
+def test_numbers_of_periods_are_listed_whether_stored_or_not(settings: Any) -> None:
+    settings.BACKUP_RETENTION_WEEKLY = 4
+    change_settings({"daily": 7, "yearly": 2})
+    data = schedule_as_data()
+    names = [f"retention_{period}" for period in ("daily", "weekly", "monthly", "yearly")]
+    assert [data[name] for name in names] == [7, 4, 0, 2]
+    assert [data["defaults"][name] for name in names] == [0, 4, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({}, "the newest 7 automatic backups"),
+        ({"keep": 1}, "the newest automatic backup"),
+        ({"keep_all": True}, "all automatic backups"),
+        ({"keep": 3, "daily": 7}, "the newest 3 automatic backups, plus 7 daily"),
+        ({"daily": 7, "weekly": 4, "yearly": 1}, "the newest 7 automatic backups, plus 7 daily, 4 weekly and 1 yearly"),
+        ({"weekly": 4, "max_age": "90d"}, "the newest 7 automatic backups, plus 4 weekly, at most 90d old"),
+        ({"keep_all": True, "weekly": 4, "max_age": "90d"}, "all automatic backups, at most 90d old"),
+    ],
+)
+def test_the_retention_is_described(columns: dict[str, Any], sentence: str) -> None:
+    assert describe_retention(BackupSettings(**columns)) == sentence
 
 
 def test_that_all_are_kept_is_tvarrs_zero() -> None:
@@ -227,6 +261,8 @@ def test_six_fields_are_stored_as_five() -> None:
         ("cron", "0 0 31 2 *", "invalid_cron"),
         ("time_zone", "Mars/Base", "invalid_time_zone"),
         ("keep", 0, "min_value"),
+        ("daily", -1, "min_value"),
+        ("monthly", 100_001, "max_value"),
         ("max_age", "soon", "invalid_duration"),
     ],
 )

@@ -15,6 +15,7 @@ from tests.admin.pages import messages_of, text_of
 from tests.web.conftest import SignIn
 from tvarr_backup import conf
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.retention import Period
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.models import BackupSettings, OperationKind, OperationState, Origin
 from tvarr_backup.operations.schedule import change_settings
@@ -41,7 +42,7 @@ def filled_in(client: Client, **changes: str | None) -> dict[str, str]:
     form = client.get("/settings/").context["form"]
     values = {name: form[name].value() for name in form.fields}
     values |= changes
-    return {name: str(value) for name, value in values.items() if value not in (None, False)}
+    return {name: str(value) for name, value in values.items() if value is not None and value is not False}
 
 
 def save(client: Client, **changes: str | None) -> Any:
@@ -50,10 +51,13 @@ def save(client: Client, **changes: str | None) -> Any:
 
 def stored() -> dict[str, Any]:
     row = BackupSettings.load()
-    return {name: getattr(row, name) for name in ("enabled", "cron", "time_zone", "keep", "keep_all", "max_age")}
+    return {name: getattr(row, name) for name in NOTHING}
 
 
-NOTHING = {"enabled": None, "cron": "", "time_zone": "", "keep": None, "keep_all": False, "max_age": ""}
+NOTHING = {
+    **{"enabled": None, "cron": "", "time_zone": "", "keep": None, "keep_all": False, "max_age": ""},
+    **dict.fromkeys(Period),
+}
 
 # --- Showing ---------------------------------------------------------------------------------------------------------
 
@@ -67,6 +71,7 @@ def test_it_shows_the_sentence_and_the_next_three_times_in_the_zone(client: Clie
 
 def test_values_of_the_environment_are_shown_with_their_variable(client: Client, settings: Any) -> None:
     names = [f"TVARR_BACKUP_SCHEDULE{name}" for name in ("_ENABLED", "_CRON", "_RETENTION", "_MAX_AGE")]
+    names += [f"TVARR_BACKUP_SCHEDULE_RETENTION_{period.upper()}" for period in Period]
     settings.SET_VARIABLES = frozenset(names)
     text = text_of(client.get("/settings/"))
     for name in names:
@@ -103,6 +108,9 @@ def test_a_viewer_sees_values_and_no_button(signed_in: SignIn, folder: Path) -> 
     client = signed_in("Viewer")
     page = client.get("/settings/")
     assert "Retention: the newest 7 automatic backups." in text_of(page)
+    change_settings({"weekly": 4, "max_age": "90d"})
+    text = text_of(client.get("/settings/"))
+    assert "Retention: the newest 7 automatic backups, plus 4 weekly, at most 90d old." in text
     assert "<form" not in page.content.decode().partition("<main")[2]
 
 
@@ -166,6 +174,15 @@ def test_keep_all_is_a_choice_of_its_own_and_the_number_stays(client: Client) ->
     assert (stored()["keep_all"], stored()["keep"]) == (False, 3)
 
 
+def test_numbers_of_periods_are_stored_and_an_empty_one_is_the_default(client: Client, settings: Any) -> None:
+    settings.BACKUP_RETENTION_WEEKLY = 4
+    assert [filled_in(client)[period] for period in Period] == ["0", "4", "0", "0"]
+    save(client, daily="7", weekly="0")
+    assert stored() == NOTHING | {"daily": 7, "weekly": 0}
+    save(client, daily="", weekly=None)
+    assert stored() == NOTHING
+
+
 def test_an_age_and_none_again(client: Client, settings: Any) -> None:
     settings.BACKUP_MAX_AGE = timedelta(days=30)
     assert filled_in(client)["max_age"] == "30d"
@@ -191,12 +208,14 @@ def test_a_spoiled_form_stores_all_that_it_says(client: Client, before: str) -> 
         "keep": 3,
         "keep_all": False,
         "max_age": "none",
+        **dict.fromkeys(Period, 0),
     }
 
 
 def test_back_to_the_environment(client: Client) -> None:
     change_settings(
         {"enabled": False, "cron": "0 3 * * *", "keep_all": True, "max_age": "30d", "time_zone": "Asia/Tokyo"}
+        | dict.fromkeys(Period, 3)
     )
     answer: Any = client.post("/settings/reset/")
     assert answer.url == "/settings/"
@@ -223,6 +242,9 @@ def test_back_to_the_environment(client: Client) -> None:
         ({"keep": "2.5"}, "keep", "Expected a whole number from 1 to 100000, got"),
         ({"keep": "³"}, "keep", "Expected a whole number from 1 to 100000, got"),
         ({"keep": ""}, "keep", "Expected a whole number from 1 to 100000, got"),
+        ({"daily": "-1"}, "daily", "Expected a whole number from 0 to 100000, got"),
+        ({"weekly": "few"}, "weekly", "Expected a whole number from 0 to 100000, got"),
+        ({"yearly": "9" * 20}, "yearly", "Expected a whole number from 0 to 100000, got"),
         ({"max_age": "soon"}, "max_age", "Expected a duration from 1h to 9999w such as"),
         ({"max_age": "0h"}, "max_age", "Expected a duration from 1h to 9999w such as"),
     ],
@@ -242,7 +264,7 @@ def test_an_invalid_value_is_refused_next_to_its_field_and_the_form_is_kept(
 
 
 def test_what_was_not_chosen_is_not_judged(client: Client) -> None:
-    assert save(client, often="day", cron="x y", day="", hours="", keeping="all", keep="many").status_code == 302
+    assert save(client, often="day", cron="x y", day="", hours="", keeping="all", keep="many", daily="many").status_code == 302
 
 
 def test_two_mistakes_are_told_at_once(client: Client) -> None:
@@ -284,6 +306,12 @@ def test_keep_editing_keeps_the_form(client: Client, three: list[str]) -> None:
     assert (back.context["form"]["keep"].value(), back.context["form"]["at"].value()) == ("1", "03:30")
     assert "would delete 2 backups" in text_of(back)
     assert stored() == NOTHING
+
+
+def test_numbers_of_periods_are_sent_again_with_the_confirmation(client: Client, three: list[str]) -> None:
+    page = save(client, keep="1", daily="2")
+    assert "Delete 2 backups?" in text_of(page)
+    assert page.context["sent"].count(("daily", "2")) == 1
 
 
 def test_what_goes_anyway_is_not_asked_about(client: Client, three: list[str]) -> None:
@@ -328,6 +356,22 @@ def test_the_next_times_are_told_before_anything_is_saved(client: Client) -> Non
 def test_the_effect_includes_deletions(client: Client, three: list[str]) -> None:
     part = client.get("/settings/preview/", filled_in(client, keep="2"))
     assert "The next cleanup would delete 1 backup (" in text_of(part)
+
+
+def test_the_effect_includes_what_a_period_keeps(client: Client, three: list[str], folder: Path) -> None:
+    path = folder / three[0].replace(".db.gz", ".meta.json")
+    metadata = json.loads(path.read_text())
+    path.write_text(json.dumps(metadata | {"created_at": "2026-01-05T02:00:00Z"}))
+    part = client.get("/settings/preview/", filled_in(client, keep="1", monthly="2"))
+    assert "The next cleanup would delete 1 backup (" in text_of(part)
+    part = client.get("/settings/preview/", filled_in(client, keep="1", monthly="1"))
+    assert "The next cleanup would delete 2 backups (" in text_of(part)
+
+
+def test_the_effect_of_an_invalid_number_of_a_period_stands_beside_it(client: Client) -> None:
+    part = client.get("/settings/preview/", filled_in(client, weekly="few"))
+    assert "This cannot be saved yet: Weeks: Expected a whole number from 0 to 100000" in text_of(part)
+    assert "innerHTML:#deletions" in part.content.decode()
 
 
 def test_the_effect_of_an_invalid_form_lists_its_errors(client: Client) -> None:

@@ -15,6 +15,7 @@ from tvarr_backup.api.permissions import CHECKED_BY_ACTION
 from tvarr_backup.api.schema import problems, request_example, response_example
 from tvarr_backup.api.strict import OPTIONAL, Flag, Integer, StrictSerializer, Text
 from tvarr_backup.api.views import StrictView
+from tvarr_backup.backups.retention import Period
 from tvarr_backup.cron import has_ignored_seconds, with_seconds, without_seconds
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.models import (
@@ -27,6 +28,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.schedule import schedule_as_data
 
 _SECONDS_IGNORED = "Backups start at whole minutes, so the seconds are ignored."
+_INVALID_NUMBER = f"Expected a number from 0 to {MOST_KEPT}, or null, got %(show_value).20s."
 _INVALID_RETENTION = f"Expected a number from 1 to {MOST_KEPT}, 0 to keep all, or null, got %(show_value).20s."
 
 
@@ -40,6 +42,14 @@ class _ValuesSerializer(serializers.Serializer[Any]):
     max_age = serializers.CharField(
         help_text="Delete automatic backups that are older, such as `30d`; `none` for no limit."
     )
+    retention_daily = serializers.IntegerField(
+        help_text="Also keep the newest good automatic backup of each of the last days in `timezone`: this many, without days that have none."
+    )
+    retention_weekly = serializers.IntegerField(
+        help_text="Also keep one for each of this many weeks, which begin on Monday."
+    )
+    retention_monthly = serializers.IntegerField(help_text="Also keep one for each of this many months.")
+    retention_yearly = serializers.IntegerField(help_text="Also keep one for each of this many years.")
 
 
 class ScheduleDefaultsSerializer(_ValuesSerializer):
@@ -85,6 +95,16 @@ class _Cron(Text):
         return without_seconds(super().to_internal_value(data))
 
 
+def _number_of_period() -> Integer:
+    return Integer(
+        **OPTIONAL,
+        min_value=0,
+        max_value=MOST_KEPT,
+        error_messages={"min_value": _INVALID_NUMBER, "max_value": _INVALID_NUMBER},
+        help_text="0 keeps none by this rule.",
+    )
+
+
 class ScheduleChangeSerializer(StrictSerializer):
     """Changes. Members that are left out stay as they are; `null` resets a member to its default."""
 
@@ -107,9 +127,22 @@ class ScheduleChangeSerializer(StrictSerializer):
         validators=[validate_max_age],
         help_text="A duration such as `30d`, `12h` or `1w2d`; `none` for no limit.",
     )
+    retention_daily = _number_of_period()
+    retention_weekly = _number_of_period()
+    retention_monthly = _number_of_period()
+    retention_yearly = _number_of_period()
 
 
-_DEFAULTS = {"enabled": True, "cron": "0 0 2 * * *", "retention": 7, "timezone": "UTC", "max_age": "none"}
+_PERIODS = {f"retention_{period}": str(period) for period in Period}
+"""The columns of the settings by their members."""
+_DEFAULTS = {
+    "enabled": True,
+    "cron": "0 0 2 * * *",
+    "retention": 7,
+    "timezone": "UTC",
+    "max_age": "none",
+    **dict.fromkeys(_PERIODS, 0),
+}
 _ANSWER = response_example(
     "Every Sunday",
     {
@@ -137,6 +170,10 @@ _ANSWER = response_example(
 )
 _CHANGES = [
     request_example("Every Sunday", {"cron": "30 4 * * SUN", "timezone": "Europe/Berlin"}),
+    request_example(
+        "Daily, weekly and monthly backups",
+        {"retention": 7, "retention_daily": 7, "retention_weekly": 4, "retention_monthly": 12},
+    ),
     request_example("Off", {"enabled": False}),
     request_example("Reset to defaults", dict.fromkeys(_DEFAULTS)),
 ]
@@ -195,5 +232,7 @@ def _map_columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         elif name == "retention":
             yield "keep", value or None
             yield "keep_all", value == 0
+        elif name in _PERIODS:
+            yield _PERIODS[name], value
         else:
             yield {"timezone": "time_zone"}.get(name, name), value or ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, read_folder, remove_backup
@@ -14,12 +15,49 @@ from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 
 
+class Period(StrEnum):
+    """How often a rule keeps a backup. Weeks are those of ISO 8601, which begin on Monday."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+
+    def first_day(self, day: date) -> date:
+        """Return the first day of the period that contains a day."""
+        match self:
+            case Period.DAILY:
+                return day
+            case Period.WEEKLY:
+                return day - timedelta(days=day.weekday())
+            case Period.MONTHLY:
+                return day.replace(day=1)
+            case Period.YEARLY:
+                return day.replace(month=1, day=1)
+
+
 @dataclass(frozen=True)
 class Policy:
-    """How many automatic backups to keep, and their maximum age; `None` means no limit."""
+    """Which automatic backups to keep: a backup is kept if any rule keeps it, unless it is too old.
+
+    `keep` is how many of the newest to keep; `None` keeps all, and 0 keeps none by this rule. `periods` has, for each
+    period, how many of the last periods keep their newest good backup. Days begin and end in `zone`. `max_age` is `None`
+    for no limit.
+    """
 
     keep: int | None
     max_age: timedelta | None = None
+    periods: Mapping[Period, int] = field(default_factory=dict)
+    zone: tzinfo = UTC
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule that keeps a backup: as the newest one of a period, or, without a period, as one of the newest of all."""
+
+    period: Period | None = None
+    first_day: date | None = None
+    """The first day of the period."""
 
 
 def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Collection[str] = ()) -> list[Backup]:
@@ -29,15 +67,49 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     (`in_use`, file names) and the newest backup of any kind without a problem are kept. The newest has the highest `seq`,
     because clocks can go back. A date in the future is not too old.
     """
-    everything = sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
+    everything = _newest_first(backups)
     newest_good = next((backup for backup in everything if backup.sidecar.is_good), None)
-    automatic = [backup for backup in everything if _is_automatic(backup.sidecar, now)]
-    beyond = automatic[policy.keep :] if policy.keep is not None else []
-    if policy.max_age is not None:
-        beyond += [backup for backup in automatic if now - backup.sidecar.created_at > policy.max_age]
+    rules = _rules_by_name(everything, policy, now)
     spared = {backup.filename for backup in (newest_good,) if backup is not None} | set(in_use)
-    doomed = {backup.filename: backup for backup in beyond if backup.filename not in spared}
-    return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
+    doomed = {name for name, found in rules.items() if not found} - spared
+    return [backup for backup in reversed(everything) if backup.filename in doomed]
+
+
+def rules_keeping(backup: Backup, backups: Iterable[Backup], policy: Policy, now: datetime) -> list[Rule]:
+    """Return the rules that keep a backup; none if it is too old, or is not counted."""
+    return _rules_by_name(_newest_first(backups), policy, now).get(backup.filename, [])
+
+
+def _newest_first(backups: Iterable[Backup]) -> list[Backup]:
+    return sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
+
+
+def _rules_by_name(newest_first: Iterable[Backup], policy: Policy, now: datetime) -> dict[str, list[Rule]]:
+    """Return the rules that keep each automatic backup, by file name."""
+    automatic = [backup for backup in newest_first if _is_automatic(backup.sidecar, now)]
+    rules: dict[str, list[Rule]] = {backup.filename: [] for backup in automatic}
+    for backup in automatic[: policy.keep]:
+        rules[backup.filename].append(Rule())
+    for period in Period:
+        newest = _newest_by_period(automatic, period, policy.zone)
+        for first_day, backup in islice(newest.items(), policy.periods.get(period, 0)):
+            rules[backup.filename].append(Rule(period, first_day))
+    for backup in automatic:
+        if policy.max_age is not None and now - backup.sidecar.created_at > policy.max_age:
+            rules[backup.filename] = []
+    return rules
+
+
+def _newest_by_period(newest_first: Iterable[Backup], period: Period, zone: tzinfo) -> dict[date, Backup]:
+    """Return the newest good backup of each period that has one, newest first.
+
+    The order is that of the backups, so that dates from a clock that ran ahead do not displace later backups.
+    """
+    newest: dict[date, Backup] = {}
+    for backup in newest_first:
+        if backup.sidecar.is_good:
+            newest.setdefault(period.first_day(backup.sidecar.created_at.astimezone(zone).date()), backup)
+    return newest
 
 
 def expired_after_backup(backups: Iterable[Backup], policy: Policy, now: datetime) -> list[Backup]:
@@ -64,6 +136,7 @@ class KeptReason(StrEnum):
     NOT_AUTOMATIC = "not automatic"
     NEWEST_GOOD = "newest good"
     WITHIN_LIMITS = "within limits"
+    """`rules_keeping` has the rules."""
 
 
 def why_kept(
@@ -78,11 +151,7 @@ def why_kept(
     backups = listed()
     if any(gone.filename == backup.filename for gone in expired(backups, policy, now)):
         return None
-    unchecked = Backup(backup.filename, sidecar.with_changes(checked=None))
-    alone = [unchecked if other.filename == backup.filename else other for other in backups]
-    if any(gone.filename == backup.filename for gone in expired(alone, policy, now)):
-        return KeptReason.NEWEST_GOOD
-    return KeptReason.WITHIN_LIMITS
+    return KeptReason.WITHIN_LIMITS if rules_keeping(backup, backups, policy, now) else KeptReason.NEWEST_GOOD
 
 
 def prune(

@@ -12,7 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from tvarr_backup import conf
-from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.retention import Period, Policy
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.cron import (
     ALLOWED_CRONS,
@@ -423,6 +423,8 @@ class BackupSettings(models.Model):
     """The stored settings, one row at most. Empty or None: the environment's value. `keep_all` overrides `keep`."""
 
     _KEEP_REFUSED = f"Expected a whole number from 1 to {MOST_KEPT}, got %(show_value)s."
+    _NUMBER_REFUSED = f"Expected a whole number from 0 to {MOST_KEPT}, got %(show_value)s."
+    _NUMBER_VALIDATORS = (MinValueValidator(0, _NUMBER_REFUSED), MaxValueValidator(MOST_KEPT, _NUMBER_REFUSED))
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
     enabled = models.BooleanField(null=True, blank=True)
@@ -434,6 +436,10 @@ class BackupSettings(models.Model):
         validators=[MinValueValidator(1, _KEEP_REFUSED), MaxValueValidator(MOST_KEPT, _KEEP_REFUSED)],
     )
     keep_all = models.BooleanField(default=False)
+    daily = models.PositiveIntegerField(null=True, blank=True, validators=_NUMBER_VALIDATORS)
+    weekly = models.PositiveIntegerField(null=True, blank=True, validators=_NUMBER_VALIDATORS)
+    monthly = models.PositiveIntegerField(null=True, blank=True, validators=_NUMBER_VALIDATORS)
+    yearly = models.PositiveIntegerField(null=True, blank=True, validators=_NUMBER_VALIDATORS)
     max_age = models.CharField(max_length=20, blank=True, validators=[validate_max_age])
 
     class Meta:
@@ -444,6 +450,13 @@ class BackupSettings(models.Model):
             models.CheckConstraint(
                 condition=models.Q(keep__isnull=True) | models.Q(keep__range=(1, MOST_KEPT)),
                 name="backup_settings_keep_in_range",
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=models.Q((f"{period}__isnull", True)) | models.Q((f"{period}__range", (0, MOST_KEPT))),
+                    name=f"backup_settings_{period}_in_range",
+                )
+                for period in Period
             ),
         ]
 
@@ -487,7 +500,9 @@ class BackupSettings(models.Model):
         max_age = default.max_age
         if self.max_age:
             max_age = None if self.max_age == NO_AGE_LIMIT else _read(parse_duration, self.max_age, None)
-        return Policy(keep=None if self.keep_all else keep, max_age=max_age)
+        stored = {period: getattr(self, period) for period in Period}
+        periods = {period: default.periods[period] if number is None else number for period, number in stored.items()}
+        return Policy(None if self.keep_all else keep, max_age, periods, self.timetable().zone)
 
 
 def _read(parse: Callable[[str], _Value], text: str, default: _Value) -> _Value:

@@ -13,7 +13,7 @@ time is not repeated. If it is put back further, it was wrong, and its times are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -54,7 +54,7 @@ def schedule_as_data() -> dict[str, Any]:
     """Return the schedule and the retention that apply, with the environment's defaults: tvarr's members, and ours.
 
     `retention` is 0 to keep all, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339, in the
-    zone), or none while it is off. `defaults` has the environment's values of the five settings. `last_run` is the last
+    zone), or none while it is off. `defaults` has the environment's values of the settings. `last_run` is the last
     automatic backup, `last_check` the last nightly verification. `problems` are sentences about invalid stored values.
     """
     stored = BackupSettings.load()
@@ -74,6 +74,23 @@ def schedule_as_data() -> dict[str, Any]:
 def describe(stored: BackupSettings) -> str:
     """Return when automatic backups are made, such as "Every day at 02:00 (UTC)"."""
     return stored.timetable().describe() if stored.is_scheduled() else "Automatic backups are off"
+
+
+def describe_retention(stored: BackupSettings) -> str:
+    """Return which automatic backups are kept, such as "the newest 7 automatic backups, plus 4 weekly"."""
+    policy = stored.policy()
+    parts = ["all automatic backups"]
+    if policy.keep is not None:
+        number = f"{policy.keep} automatic backups" if policy.keep > 1 else "automatic backup"
+        periods = [f"{number} {period}" for period, number in policy.periods.items() if number]
+        parts = [f"the newest {number}", *([f"plus {_enumerate(periods)}"] if periods else [])]
+    if policy.max_age:
+        parts.append(f"at most {_age_limit(stored)} old")
+    return ", ".join(parts)
+
+
+def _enumerate(texts: Sequence[str]) -> str:
+    return " and ".join([part for part in (", ".join(texts[:-1]), texts[-1]) if part])
 
 
 def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[datetime]:
@@ -112,8 +129,14 @@ def _values(stored: BackupSettings) -> dict[str, Any]:
         "cron": timetable.cron,
         "retention": policy.keep or 0,
         "timezone": timetable.zone.key,
-        "max_age": (stored.max_age or format_duration(policy.max_age)) if policy.max_age else NO_AGE_LIMIT,
+        "max_age": _age_limit(stored),
+        **{f"retention_{period}": number for period, number in policy.periods.items()},
     }
+
+
+def _age_limit(stored: BackupSettings) -> str:
+    max_age = stored.policy().max_age
+    return (stored.max_age or format_duration(max_age)) if max_age else NO_AGE_LIMIT
 
 
 def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:

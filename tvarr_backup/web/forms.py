@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 
 from tvarr_backup.access.models import LONGEST_NAME
 from tvarr_backup.access.scopes import DESCRIPTIONS, Scope
+from tvarr_backup.backups.retention import Period
 from tvarr_backup.cron import LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
 from tvarr_backup.durations import format_duration, parse_duration
 from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
@@ -75,7 +76,7 @@ _OFTEN = [
     (Often.CRON, "Custom (cron)"),
 ]
 _LONGEST_VALUES = 500
-_RETENTION_FIELDS = ("keeping", "keep", "max_age")
+_RETENTION_FIELDS = ("keeping", "keep", *Period, "max_age")
 
 
 def values_of(stored: BackupSettings) -> dict[str, Any]:
@@ -87,8 +88,14 @@ def values_of(stored: BackupSettings) -> dict[str, Any]:
         "time_zone": timetable.zone.key,
         "keep": policy.keep or stored.keep or BackupSettings().policy().keep,
         "keep_all": stored.keep_all,
+        **{str(period): number for period, number in policy.periods.items()},
         "max_age": stored.max_age or (format_duration(policy.max_age) if policy.max_age else NO_AGE_LIMIT),
     }
+
+
+def _number_of_period(label: str) -> forms.CharField:
+    widget = forms.NumberInput(attrs={"min": 0, "max": MOST_KEPT})
+    return forms.CharField(label=label, max_length=20, required=False, widget=widget)
 
 
 class ScheduleForm(Styled, forms.Form):
@@ -136,6 +143,10 @@ class ScheduleForm(Styled, forms.Form):
         required=False,
         widget=forms.NumberInput(attrs={"min": 1, "max": MOST_KEPT}),
     )
+    daily = _number_of_period("Days")
+    weekly = _number_of_period("Weeks")
+    monthly = _number_of_period("Months")
+    yearly = _number_of_period("Years")
     max_age = forms.CharField(
         label="Maximum age",
         max_length=20,
@@ -167,6 +178,10 @@ class ScheduleForm(Styled, forms.Form):
     def retention_errors(self) -> list[str]:
         return [line for name in _RETENTION_FIELDS for line in self._errors_of(name)]
 
+    @property
+    def periods(self) -> list[forms.BoundField]:
+        return [self[period] for period in Period]
+
     def _errors_of(self, name: str) -> list[str]:
         return [f"{self[name].label}: {error}" for error in self[name].errors]
 
@@ -180,7 +195,7 @@ class ScheduleForm(Styled, forms.Form):
             "max_age": given["max_age"] or NO_AGE_LIMIT,
         }
         if not values["keep_all"]:
-            values["keep"] = given["keep"]
+            values |= {name: given[name] for name in ("keep", *Period)}
         before = _read_values(given["before"])
         return {name: value for name, value in values.items() if name not in before or before[name] != value}
 
@@ -204,8 +219,10 @@ class ScheduleForm(Styled, forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        if given.get("keeping") == "newest" and "keep" in given:
-            self._clean_keep(given["keep"])
+        if given.get("keeping") == "newest":
+            self._clean_number("keep", least=1)
+            for period in Period:
+                self._clean_number(period, least=0, or_none=True)
         often = given.get("often")
         needed = {Often.WEEK.value: "day", Often.HOURS.value: "hours"}.get(str(often))
         if often == Often.CRON:
@@ -234,11 +251,16 @@ class ScheduleForm(Styled, forms.Form):
         except ValueError:
             self.add_error("cron", f'Expected five cron fields such as "0 2 * * 1,4", got {quoted(text)}.')
 
-    def _clean_keep(self, text: str) -> None:
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_KEPT:
-            self.cleaned_data["keep"] = int(text)
+    def _clean_number(self, name: str, *, least: int, or_none: bool = False) -> None:
+        text = self.cleaned_data.get(name)
+        if text is None:  # refused already
+            return
+        if or_none and not text:
+            self.cleaned_data[name] = None
+        elif text.isascii() and text.isdigit() and least <= int(text) <= MOST_KEPT:
+            self.cleaned_data[name] = int(text)
         else:
-            self.add_error("keep", f"Expected a whole number from 1 to {MOST_KEPT}, got {quoted(text)}.")
+            self.add_error(name, f"Expected a whole number from {least} to {MOST_KEPT}, got {quoted(text)}.")
 
 
 def _keep_spelling(cron: str, before: Any) -> str:

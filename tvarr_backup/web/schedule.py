@@ -28,8 +28,8 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
-from tvarr_backup.operations.schedule import describe, next_runs
-from tvarr_backup.web.forms import ScheduleForm, values_of
+from tvarr_backup.operations.schedule import describe, describe_retention, next_runs
+from tvarr_backup.web.forms import ScheduleForm
 from tvarr_backup.web.refusals import refuse_on_page
 
 _NOT_SENT_AGAIN = ("agreed", "csrfmiddlewaretoken", "preview")
@@ -129,7 +129,7 @@ def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook
     context = {
         "form": form,
         "outlook": found,
-        "values": values_of(stored),
+        "retention": describe_retention(stored),
         "from_environment": _from_environment(stored),
         "is_stored": model_to_dict(stored) != model_to_dict(BackupSettings()),
         "environment": _environment(),
@@ -152,6 +152,10 @@ def _from_environment(stored: BackupSettings) -> dict[str, str]:
         "often": ("TVARR_BACKUP_SCHEDULE_CRON", not stored.cron),
         "time_zone": ("TZ", not stored.time_zone),
         "keeping": ("TVARR_BACKUP_SCHEDULE_RETENTION", stored.keep is None and not stored.keep_all),
+        "daily": ("TVARR_BACKUP_SCHEDULE_RETENTION_DAILY", stored.daily is None),
+        "weekly": ("TVARR_BACKUP_SCHEDULE_RETENTION_WEEKLY", stored.weekly is None),
+        "monthly": ("TVARR_BACKUP_SCHEDULE_RETENTION_MONTHLY", stored.monthly is None),
+        "yearly": ("TVARR_BACKUP_SCHEDULE_RETENTION_YEARLY", stored.yearly is None),
         "max_age": ("TVARR_BACKUP_SCHEDULE_MAX_AGE", not stored.max_age),
     }
     return {

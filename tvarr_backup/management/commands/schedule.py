@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -13,6 +14,7 @@ from django.forms.models import model_to_dict
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf
+from tvarr_backup.backups.retention import Period
 from tvarr_backup.errors import DeletionsUnconfirmed
 from tvarr_backup.formatting import format_count, format_exact_time
 from tvarr_backup.management.own_database import own_database
@@ -21,10 +23,11 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.models import NO_AGE_LIMIT, BackupSettings, OperationState, Origin
-from tvarr_backup.operations.schedule import schedule_as_data
+from tvarr_backup.operations.schedule import describe_retention, schedule_as_data
 from tvarr_backup.quoting import quoted
 
 _ALL = "all"
+_NOUNS = {Period.DAILY: "days", Period.WEEKLY: "weeks", Period.MONTHLY: "months", Period.YEARLY: "years"}
 
 
 class Command(TerminalCommand):
@@ -40,6 +43,10 @@ class Command(TerminalCommand):
         change.add_argument("--cron", help='five fields, such as "0 2 * * *" for every day at 02:00')
         change.add_argument("--time-zone", metavar="ZONE", help="the time zone of the cron, such as Europe/Berlin")
         change.add_argument("--keep", metavar="NUMBER", help=f"how many automatic backups to keep, or {_ALL}")
+        for period, noun in _NOUNS.items():
+            change.add_argument(
+                f"--{period}", metavar="NUMBER", help=f"also keep one backup for each of this many {noun}"
+            )
         change.add_argument(
             "--max-age", metavar="DURATION", help=f"delete older automatic backups, such as 30d, or {NO_AGE_LIMIT}"
         )
@@ -56,8 +63,8 @@ class Command(TerminalCommand):
             conf.live_database()  # without an SQLite file there is nothing to schedule
             if action == "set":
                 self._change(_read_changes(options), is_confirmed=options["yes"])
-            data = schedule_as_data()
-            self.print_result(data, *_format_schedule(data))
+            data, retention = schedule_as_data(), describe_retention(BackupSettings.load())
+            self.print_result(data, *_format_schedule(data, retention))
 
     def _change(self, changes: Mapping[str, Any], *, is_confirmed: bool) -> None:
         try:
@@ -89,22 +96,29 @@ def _read_changes(options: Mapping[str, Any]) -> dict[str, Any]:
         name: options[name] for name in ("enabled", "cron", "time_zone", "max_age") if options[name] is not None
     }
     if keep := options["keep"]:
-        if keep != _ALL and not (keep.isascii() and keep.isdigit()):
-            raise CommandError(f'--keep: expected a whole number or "{_ALL}", got {quoted(keep)}.')
-        changes |= {"keep": None if keep == _ALL else int(keep), "keep_all": keep == _ALL}
+        number = None if keep == _ALL else _read_number("keep", keep, f'a whole number or "{_ALL}"')
+        changes |= {"keep": number, "keep_all": keep == _ALL}
+    numbers = {str(period): options[period] for period in Period if options[period] is not None}
+    changes |= {name: _read_number(name, text, "a whole number") for name, text in numbers.items()}
     if not changes:
         raise CommandError("Expected at least one change. `schedule set --help` lists them.", returncode=2)
     return changes
+
+
+def _read_number(column: str, text: str, expected: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise CommandError(f"{_option(column)}: expected {expected}, got {quoted(text)}.")
+    return int(text)
 
 
 def _option(column: str) -> str:
     return f"--{column.replace('_', '-')}"
 
 
-def _format_schedule(data: Mapping[str, Any]) -> Iterator[str]:
+def _format_schedule(data: Mapping[str, Any], retention: str) -> Iterator[str]:
     yield data["description"]
     yield _fact("Next runs", ", ".join(map(_format_time, data["next_runs"])) or "-")
-    yield _fact("Retention", _describe_retention(data["retention"], data["max_age"]))
+    yield _fact("Retention", retention)
     yield _fact("Last run", _describe_run(data["last_run"]))
     yield _fact("Last check", _describe_run(data["last_check"]))
     if data["overdue_since"]:
@@ -119,11 +133,6 @@ def _fact(name: str, value: str) -> str:
 
 def _format_time(text: str) -> str:
     return format_exact_time(datetime.fromisoformat(text))
-
-
-def _describe_retention(keep: int, max_age: str) -> str:
-    number = "all automatic backups" if keep == 0 else f"the newest {format_count(keep, 'automatic backup')}"
-    return number if max_age == NO_AGE_LIMIT else f"{number}, at most {max_age} old"
 
 
 def _describe_run(run: Mapping[str, Any] | None) -> str:
