@@ -518,6 +518,22 @@ class LocationUnmarked(LocationError):
     """The location does not have the marker of this installation: it was emptied, or its disk is not mounted."""
 
 
+class LocationNotFound(LocationError):
+    """There is no location with this name."""
+
+
+class LocationNotReady(LocationError):
+    """The location is paused, not tested yet, or waits until its recovery key is saved."""
+
+
+class LocationBusy(LocationError):
+    """Another operation of the location is open."""
+
+
+class SecretsLost(LocationError):
+    """The stored credentials of a location cannot be decrypted with the present secret key."""
+
+
 class ObjectMissing(LocationError):
     """The location has no such object."""
 

@@ -1,5 +1,7 @@
 """The worker: takes tasks from django-q2's queue, one at a time, and runs each in its own process.
 
+Operations of locations have no task: the worker finds them, and runs up to two of them beside the task.
+
 It uses django-q2's broker, signatures, timeout and records, but not its cluster: there, a killed member keeps locks in shared
 memory, a signal to the group can hang its end, and tasks are claimed long before they can run. Here the two processes share
 nothing.
@@ -31,10 +33,11 @@ from django_q.timeout import TimeoutHandler
 
 from tvarr_backup import conf
 from tvarr_backup.errors import BackupUnsupported, DatabaseUnusable
-from tvarr_backup.operations import history, reserve, schedule, track
+from tvarr_backup.operations import history, locations, reserve, schedule, track
 from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
 from tvarr_backup.operations.disk import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
+from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.queue import RUN_OPERATION, find_forgotten
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.sightings import record_sighting
@@ -49,6 +52,10 @@ _SCHEDULE_SECONDS = 30
 _FIRST_PROBE_SECONDS = 60.0
 _RESERVE_SECONDS = 60
 _SIGHTING_SECONDS = 10
+_LOCATIONS_SECONDS = 2
+_DUE_LOCATIONS_SECONDS = 15
+_MOST_BESIDE = 2
+"""How many operations of locations run beside the others."""
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 1
 _LOG_INTERVAL_SECONDS = 60
@@ -114,6 +121,7 @@ class Worker:
         self._leaves_work = False
         self._outage = _Outage()
         self._heartbeat = Heartbeat()
+        self._beside: list[tuple[ForkProcess, dict[str, Any]]] = []
         self._chores = [
             _Chore("heartbeat", BEAT_SECONDS, self._heartbeat.beat, needs_app_database=False),
             _Chore("reserved space", _RESERVE_SECONDS, reserve.keep, needs_app_database=False),
@@ -121,6 +129,8 @@ class Worker:
             _Chore("lost tasks", _FORGOTTEN_SECONDS, self._perform_forgotten, while_idle=True),
             _Chore("schedule", _SCHEDULE_SECONDS, self._request_due, while_idle=True),
             _Chore("schema", _SIGHTING_SECONDS, record_sighting),
+            _Chore("locations", _LOCATIONS_SECONDS, self._perform_beside),
+            _Chore("copies", _DUE_LOCATIONS_SECONDS, locations.request_due),
             _Chore("history", history.COMPARE_SECONDS, history.compare_now),
             _Chore("backup folder", PROBE_SECONDS, probe_now, due=time.monotonic() + _FIRST_PROBE_SECONDS),
         ]
@@ -139,6 +149,7 @@ class Worker:
                 for task in self._claim():
                     if not self._must_stop():  # after a stop, the next worker finds the operation
                         self._perform(task)
+            self._end_beside()
             connections.close_all()
             logger.info("worker.stopped", pid=os.getpid())
 
@@ -232,10 +243,7 @@ class Worker:
         if operation is not None:
             self._is_idle = False
             logger.warning("task.redelivered", **operation.as_context())
-            pk = str(operation.pk)
-            self._perform(
-                {"id": pk, "name": pk, "func": RUN_OPERATION, "args": (pk,), "kwargs": {}, "started": timezone.now()}
-            )
+            self._perform(_task_of(operation))
 
     def _must_leave_work(self) -> bool:
         """Return whether only other workers can perform operations. Log changes."""
@@ -270,6 +278,40 @@ class Worker:
         if status:
             self._clean_up_after(task, status)
 
+    def _perform_beside(self) -> None:
+        """Start queued operations of locations in processes of their own, so that they block no backup and no restore."""
+        self._collect_beside()
+        if self._must_leave_work():
+            return
+        for operation in locations.queued_operations():
+            if len(self._beside) >= _MOST_BESIDE:
+                return
+            if all(task["name"] != str(operation.pk) for _process, task in self._beside):
+                task = _task_of(operation)
+                self._beside.append((self._start(task), task))
+
+    def _collect_beside(self) -> None:
+        """Clean up after those that have ended."""
+        for process, task in list(self._beside):
+            if not process.is_alive():
+                self._beside.remove((process, task))
+                status = process.exitcode
+                process.close()
+                if status:
+                    self._clean_up_after(task, status)
+
+    def _end_beside(self) -> None:
+        """End those that are running, within the grace period."""
+        for process, _task in self._beside:
+            process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process, _task in self._beside:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._collect_beside()
+
     def _start(self, task: dict[str, Any]) -> ForkProcess:
         """Fork without open connections, and with signals blocked until the child has its own handlers."""
         connections.close_all()
@@ -291,6 +333,12 @@ class Worker:
             reconcile()
         except Exception:
             logger.exception("worker.chore_failed", chore="reconciliation", retry_seconds=_RECONCILE_SECONDS)
+
+
+def _task_of(operation: Operation) -> dict[str, Any]:
+    """Return a task for an operation that has none in the queue."""
+    pk = str(operation.pk)
+    return {"id": pk, "name": pk, "func": RUN_OPERATION, "args": (pk,), "kwargs": {}, "started": timezone.now()}
 
 
 def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Permissions of the three groups. A migration creates the groups once; administrators may then change them."""
+"""Permissions of the three groups. A migration creates the groups once; administrators may then change them.
+
+A later permission needs a migration that gives it to existing groups, as `0004_locations` does.
+"""
 
 from __future__ import annotations
 
@@ -23,5 +26,10 @@ OPERATOR = VIEWER | {
     "operations.verify_backup",
     "operations.protect_backup",
 }
-ADMINISTRATOR = OPERATOR | {"operations.restore_backup", "operations.delete_backup", "operations.change_backupsettings"}
+ADMINISTRATOR = OPERATOR | {
+    "operations.restore_backup",
+    "operations.delete_backup",
+    "operations.change_backupsettings",
+    "operations.manage_locations",
+}
 GROUPS = {"Viewer": VIEWER, "Operator": OPERATOR, "Administrator": ADMINISTRATOR}

@@ -1,4 +1,4 @@
-"""Progress of backups, verifications, uploads, cleanups and restores."""
+"""Progress of backups, verifications, uploads, cleanups, restores and copies."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Phase(StrEnum):
     PRUNE = "prune"
     SAFETY = "safety copy"
     REPLACE = "replace"
+    SEND = "send"
+    COMPARE = "compare"
 
 
 Progress = Callable[[Phase, int, int], None]

@@ -13,12 +13,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
 import pyrage
 
 from tvarr_backup.errors import IdentityInvalid, IdentityWrong, LocationFailed, RecipientInvalid
+from tvarr_backup.locations.keys import Key
 from tvarr_backup.locations.stores import CHUNK, Source
 from tvarr_backup.quoting import quoted
 
@@ -29,17 +29,6 @@ _TAG_BYTES = 16
 _MOST_OF_HEADER = 2**16
 _END_OF_HEADER = b"\n--- "
 _IDENTITY_START = "AGE-SECRET-KEY-1"
-
-
-@dataclass(frozen=True)
-class Key:
-    """An identity, which decrypts, and its recipient, which encrypts. `repr` shows only the recipient."""
-
-    identity: str
-    recipient: str
-
-    def __repr__(self) -> str:
-        return f"Key({self.recipient})"
 
 
 def new_key() -> Key:

@@ -42,7 +42,9 @@ from tvarr_backup.errors import (
     TvarrBackupError,
     UnprotectDenied,
 )
-from tvarr_backup.operations import imports, schedule, track
+from tvarr_backup.locations.addresses import LocationKind
+from tvarr_backup.locations.keys import Key
+from tvarr_backup.operations import imports, locations, schedule, track
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.cleanup import find_new_deletions
@@ -63,6 +65,7 @@ from tvarr_backup.operations.models import (
     ImportRecord,
     ImportState,
     ItemVersion,
+    Location,
     Operation,
     OperationKind,
 )
@@ -86,6 +89,7 @@ EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 DOWNLOAD, PROTECT = "operations.download_backup", "operations.protect_backup"
 DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RESTORE].permission
 CHANGE_SETTINGS = "operations.change_backupsettings"
+MANAGE_LOCATIONS = "operations.manage_locations"
 ADD_USER = "auth.add_user"
 
 AGREED_TO_ALL = "*"
@@ -475,6 +479,88 @@ def find_versions(actor: Actor, kind: Kind, row_id: str) -> list[ItemVersion]:
     if not found:
         raise EventNotFound("The history has no item {id} of the {kind}.", id=quoted(row_id), kind=kind.label)
     return found
+
+
+# --- Locations -------------------------------------------------------------------------------------------------------
+
+
+def find_locations(actor: Actor) -> QuerySet[Location]:
+    """Return the locations, by name. Their credentials are never shown."""
+    actor.require(MANAGE_LOCATIONS)
+    return Location.objects.prefetch_related("copies")
+
+
+def find_location(actor: Actor, name: str) -> Location:
+    """Return a location. Raises `LocationNotFound`."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.find_location(name)
+
+
+def add_location(
+    actor: Actor, name: str, kind: LocationKind, options: Mapping[str, str], *, recipient: str = "", **columns: Any
+) -> Location:
+    """Add a location. Raises what `operations.locations.add_location` raises."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.add_location(name, kind, options, recipient=recipient, **columns)
+
+
+def change_location(actor: Actor, name: str, options: Mapping[str, str], **columns: Any) -> Location:
+    """Change options and columns of a location. Raises what `operations.locations.change_location` raises."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.change_location(locations.find_location(name), options, **columns)
+
+
+def remove_location(actor: Actor, name: str) -> None:
+    """Forget a location; its copies stay. Raises `LocationNotFound` and `LocationBusy`."""
+    actor.require(MANAGE_LOCATIONS)
+    locations.remove_location(locations.find_location(name))
+
+
+def request_location_test(actor: Actor, name: str, *, start: Start = submit) -> Operation:
+    """Test a location. Raises `LocationNotFound`, `LocationBusy`, and what `start` raises."""
+    actor.require(MANAGE_LOCATIONS)
+    location = locations.find_location(name)
+    return _start(actor, OperationKind.TEST_LOCATION, start, location=str(location.pk))
+
+
+def request_copies(actor: Actor, name: str, *, accept_empty: bool = False, start: Start = submit) -> Operation:
+    """Copy what is missing in a location. `accept_empty` starts again in one that was emptied.
+
+    Raises `LocationNotFound`, `LocationNotReady`, `LocationBusy`, and what `start` raises.
+    """
+    actor.require(MANAGE_LOCATIONS)
+    location = locations.find_location(name)
+    locations.require_ready(location)
+    return _start(actor, OperationKind.COPY, start, location=str(location.pk), accept_empty=accept_empty)
+
+
+def request_copy_check(actor: Actor, name: str, *, start: Start = submit) -> Operation:
+    """Read the copy whose check is oldest, and compare it. Raises what `request_copies` raises."""
+    actor.require(MANAGE_LOCATIONS)
+    location = locations.find_location(name)
+    locations.require_ready(location)
+    return _start(actor, OperationKind.CHECK_COPY, start, location=str(location.pk))
+
+
+def confirm_host_key(actor: Actor, name: str, host_key: str) -> Location:
+    """Accept the host key that a server offered. Raises `LocationInvalid` if it is not the one that was offered last."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.confirm_host_key(locations.find_location(name), host_key)
+
+
+def new_location_key(actor: Actor, name: str) -> Key:
+    """Make a key for a location, and store its recipient. The identity is returned only here, and is not stored.
+
+    Raises `LocationNotFound`, `LocationBusy` if there are encrypted copies already, and `LocationUnsupported`.
+    """
+    actor.require(MANAGE_LOCATIONS)
+    return locations.new_key_for(locations.find_location(name))
+
+
+def confirm_location_key(actor: Actor, name: str, identity: str) -> Location:
+    """Record that the user has saved the recovery key, which `identity` proves. Raises `IdentityInvalid` and `IdentityWrong`."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.confirm_key(locations.find_location(name), identity)
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

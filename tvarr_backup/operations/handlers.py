@@ -59,6 +59,7 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import history
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, why_retention_is_unknown
+from tvarr_backup.operations.copying import names_being_copied
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.report import accepted_by, backup_as_data, verification_as_data
@@ -138,6 +139,7 @@ def _prune_now(tracker: Tracker, folder: Path) -> list[str]:
     removed = retention.prune(
         folder,
         BackupSettings.load().policy(),
+        in_use=names_being_copied() if conf.has_our_tables() else (),
         progress=tracker.progress,
         on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),
     )

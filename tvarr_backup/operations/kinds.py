@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvarr_backup.backups.progress import Phase
-from tvarr_backup.operations import handlers
+from tvarr_backup.operations import copying, handlers
 from tvarr_backup.operations.models import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ PHASE_LABELS: Mapping[Phase, str] = {
     Phase.PRUNE: "Cleaning up",
     Phase.SAFETY: "Copying the current data",
     Phase.REPLACE: "Replacing the data",
+    Phase.SEND: "Copying to the location",
+    Phase.COMPARE: "Reading the copy",
 }
 
 
@@ -45,7 +47,8 @@ class KindDescription:
 
     Only one operation of an exclusive kind is open at a time. A kind is exclusive if it writes to the backup folder or
     to a database; so does a verification, which saves its result in the metadata file. `needs_file` says that tvarr's
-    database must be an SQLite file.
+    database must be an SQLite file. An operation of a location (`has_location`) runs beside all others, and at most one of
+    each location is open.
     """
 
     done: str
@@ -55,6 +58,7 @@ class KindDescription:
     handler: Callable[[Operation, Tracker], None]
     is_exclusive: bool = True
     needs_file: bool = False
+    has_location: bool = False
 
 
 # The shares were measured with databases of 200 and 300 MB on an SSD. A phase that does not occur (a plain file is
@@ -129,6 +133,36 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         failure_event="restore.failed",
         handler=handlers.restore,
         needs_file=True,
+    ),
+    OperationKind.COPY: KindDescription(
+        done="Copied",
+        permission="operations.manage_locations",
+        steps=(
+            Step("Copy backups to the location", {Phase.SEND: 95}),
+            Step("Clean up the location", {Phase.PRUNE: 5}),
+        ),
+        failure_event="copy.failed",
+        handler=copying.copy_backups,
+        is_exclusive=False,
+        has_location=True,
+    ),
+    OperationKind.CHECK_COPY: KindDescription(
+        done="Copy checked",
+        permission="operations.manage_locations",
+        steps=(Step("Read the copy and compare it", {Phase.COMPARE: 100}),),
+        failure_event="copy_check.failed",
+        handler=copying.check_oldest,
+        is_exclusive=False,
+        has_location=True,
+    ),
+    OperationKind.TEST_LOCATION: KindDescription(
+        done="Location tested",
+        permission="operations.manage_locations",
+        steps=(),
+        failure_event="location_test.failed",
+        handler=copying.test_location,
+        is_exclusive=False,
+        has_location=True,
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from tvarr_backup import conf
@@ -25,6 +25,7 @@ from tvarr_backup.cron import (
 )
 from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
 from tvarr_backup.fields import ULIDField, new_ulid
+from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.sentences import Sentence
 
 _Value = TypeVar("_Value")
@@ -32,6 +33,7 @@ _Value = TypeVar("_Value")
 NO_AGE_LIMIT = "none"
 MOST_KEPT = 100_000
 _MOST_QUOTED = 100
+LOCATION_NAME_REFUSED = 'Expected a name of lower-case letters, digits and hyphens such as "nas-2".'
 
 
 class OperationKind(models.TextChoices):
@@ -44,6 +46,9 @@ class OperationKind(models.TextChoices):
     ADOPT = "adopt", "Upload"
     RESTORE = "restore", "Restore"
     READ = "read", "Reading"
+    COPY = "copy", "Copy to a location"
+    CHECK_COPY = "check_copy", "Check of a copy"
+    TEST_LOCATION = "test_location", "Location test"
 
 
 class OperationState(models.TextChoices):
@@ -84,7 +89,7 @@ class Operation(models.Model):
 
     Every arrow is one UPDATE that names the state it leaves, so if two processes try, only one succeeds. The last five
     states are final. `database` is the resolved path of tvarr's database: at most one exclusive operation on it is
-    open. `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it.
+    open, and at most one operation of a `location` (the id of its row). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it.
     `message` has one sentence a line; `sentences` keeps the templates and facts of it and of `error`. `done_bytes` and
     `total_bytes` are those of the present phase; `total_bytes` is null while unknown. `percent` is the finished part of
     the whole operation: null until it starts, never decreasing, and 100 only on success. `due_at` is the scheduled time
@@ -95,6 +100,7 @@ class Operation(models.Model):
     kind = models.CharField(max_length=20, choices=OperationKind)
     state = models.CharField(max_length=20, choices=OperationState)
     database = models.TextField()
+    location = models.CharField(max_length=26, blank=True)
     is_exclusive = models.BooleanField(default=True)
     arguments = models.JSONField(default=dict)
     requested_by = models.ForeignKey(
@@ -132,6 +138,11 @@ class Operation(models.Model):
                 fields=["database"],
                 condition=models.Q(state__in=OPEN_STATES, is_exclusive=True),
                 name="one_open_exclusive_operation_per_database",
+            ),
+            models.UniqueConstraint(
+                fields=["location"],
+                condition=models.Q(state__in=OPEN_STATES) & ~models.Q(location=""),
+                name="one_open_operation_per_location",
             ),
             models.CheckConstraint(
                 condition=models.Q(state__in=OperationState.values), name="operation_state_is_known"
@@ -557,6 +568,146 @@ class Backup(models.Model):
             ("restore_backup", "Can restore a backup"),
             ("verify_backup", "Can verify a backup"),
             ("protect_backup", "Can protect a backup"),
+        ]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class Installation(models.Model):
+    """One row: the identifier of this installation, which names its folder in each location."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
+    identifier = ULIDField(default=new_ulid, editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_row_of_installation")]
+
+    def __str__(self) -> str:
+        return str(self.identifier)
+
+    @classmethod
+    def load(cls) -> str:
+        """Return the identifier, which is made when it is needed first."""
+        row, _made = cls.objects.get_or_create(pk=1)
+        return str(row.identifier)
+
+
+class LocationState(models.TextChoices):
+    """The state of a location, as it is known."""
+
+    IN_SYNC = "in_sync", "In sync"
+    BEHIND = "behind", "Behind"
+    FAILING = "failing", "Failing"
+    UNTESTED = "untested", "Not tested yet"
+    KEY_UNSAVED = "key_unsaved", "Waits for the recovery key"
+    PAUSED = "paused", "Paused"
+
+
+class Location(models.Model):
+    """A place outside the backup folder to which backups are copied.
+
+    `options` are those of its address that are not secret; `sealed_options` the others, encrypted with a key of
+    `SECRET_KEY`. With a `recipient`, copies are encrypted, and none is made before the user has shown that the recovery key is
+    saved (`is_key_saved`). A maximum age or number that is empty or null is no limit.
+
+    `in_sync_at` is when everything was there the last time. `error_code`, `error` and `sentences` say why the last attempt failed,
+    `failures` how many failed in a row. `offered_host_key` is the key of a server that is to be confirmed.
+    """
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    name = models.CharField(
+        max_length=50,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z", LOCATION_NAME_REFUSED)],
+    )
+    kind = models.CharField(max_length=20, choices=[(kind.value, kind.label) for kind in LocationKind])
+    options = models.JSONField(default=dict)
+    sealed_options = models.TextField(blank=True)
+    recipient = models.TextField(blank=True)
+    is_key_saved = models.BooleanField(default=False)
+    is_enabled = models.BooleanField(default=True)
+    keep = models.PositiveIntegerField(
+        null=True, blank=True, default=30, validators=[MinValueValidator(1), MaxValueValidator(MOST_KEPT)]
+    )
+    daily = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(MOST_KEPT)])
+    weekly = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(MOST_KEPT)])
+    monthly = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(MOST_KEPT)])
+    yearly = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(MOST_KEPT)])
+    max_age = models.CharField(max_length=20, blank=True, validators=[validate_max_age])
+    created_at = models.DateTimeField()
+    tested_at = models.DateTimeField(null=True, blank=True)
+    in_sync_at = models.DateTimeField(null=True, blank=True)
+    behind_since = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    error_code = models.CharField(max_length=50, blank=True)
+    error = models.TextField(blank=True)
+    sentences = models.JSONField(null=True, blank=True, editable=False)
+    offered_host_key = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        default_permissions = ()
+        permissions = [("manage_locations", "Can manage locations")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def state(self) -> LocationState:
+        if not self.is_enabled:
+            return LocationState.PAUSED
+        if self.failing_since is not None:
+            return LocationState.FAILING
+        if self.tested_at is None:
+            return LocationState.UNTESTED
+        if self.recipient and not self.is_key_saved:
+            return LocationState.KEY_UNSAVED
+        return LocationState.BEHIND if self.behind_since or self.in_sync_at is None else LocationState.IN_SYNC
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether copies may be made."""
+        return self.is_enabled and self.tested_at is not None and (not self.recipient or self.is_key_saved)
+
+    @property
+    def problem(self) -> Sentence:
+        """Why the last attempt failed, with its facts."""
+        stored = (self.sentences or {}).get("error")
+        return Sentence.from_data(stored) if stored else Sentence(self.error)
+
+    def policy(self) -> Policy:
+        """Return its retention. Days are those of the schedule's time zone."""
+        max_age = _read(parse_duration, self.max_age, None) if self.max_age != NO_AGE_LIMIT else None
+        periods = {period: getattr(self, period) for period in Period}
+        return Policy(self.keep, max_age, periods, BackupSettings.load().timetable().zone)
+
+
+class LocationCopy(models.Model):
+    """A copy that this installation has made, or found in its folder. Only the listing says whether it still exists.
+
+    `size` and `checksum` are those of the archive there. `sidecar` is the metadata of the backup without its
+    configuration, and `described` the digest of the metadata that was written there last. `problem` is what the last check found.
+    """
+
+    location = models.ForeignKey(Location, on_delete=models.CASCADE, related_name="copies")
+    filename = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    checksum = models.CharField(max_length=80)
+    is_encrypted = models.BooleanField()
+    sidecar = models.TextField()
+    described = models.CharField(max_length=64)
+    copied_at = models.DateTimeField()
+    checked_at = models.DateTimeField(null=True)
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-filename"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["location", "filename"], name="one_copy_of_a_backup_in_a_location")
         ]
 
     def __str__(self) -> str:

@@ -51,5 +51,7 @@ def wake_worker(operation: Operation) -> None:
 def find_forgotten() -> Operation | None:
     """Return a queued operation older than `GRACE`, for a worker that found the queue empty. Only one can claim it."""
     now = datetime.now(UTC)  # after the clock was put back, `created_at` may be in the future
-    queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(created_at__range=(now - GRACE, now + GRACE))
+    queued = Operation.objects.filter(state=OperationState.QUEUED, location="").exclude(
+        created_at__range=(now - GRACE, now + GRACE)
+    )
     return queued.select_related("requested_by").order_by("created_at").first()

@@ -64,6 +64,8 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 
 def _end(operation: Operation) -> bool:
     """Clean up and end the operation. Return whether this call ended it."""
+    if operation.location:
+        return _end_with(operation, Sentence("Unfinished copies are not listed. The next attempt goes on."))
     try:
         settled = finish_restore(backup_folder(), conf.required_schema())
         cleaned = Sentence("Unfinished files were removed. Listed backups are complete.")
@@ -83,6 +85,10 @@ def _end(operation: Operation) -> bool:
         cleaned = Sentence(
             "Unfinished files could not be removed: {problem} The next operation tries again.", problem=problem
         )
+    return _end_with(operation, cleaned)
+
+
+def _end_with(operation: Operation, cleaned: Sentence) -> bool:
     message = Sentence(
         'The process ended during the phase "{phase}". {cleaned}'
         if operation.phase

@@ -35,9 +35,13 @@ def submit(
 
 
 def queue_operation(kind: OperationKind, **values: Any) -> Operation:
-    """Store a queued operation and its task, or neither. Call it in a transaction. Raises `OperationRunning`."""
+    """Store a queued operation and its task, or neither. Call it in a transaction. Raises what `create_operation` raises.
+
+    Operations of locations have no task, because the worker looks for them itself and runs them beside the others.
+    """
     operation = create_operation(kind, state=OperationState.QUEUED, **values)
-    wake_worker(operation)
+    if not KINDS[kind].has_location:
+        wake_worker(operation)
     return operation
 
 

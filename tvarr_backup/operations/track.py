@@ -30,6 +30,7 @@ from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.errors import (
     CodeNotAccepted,
     InternalError,
+    LocationBusy,
     NoRoom,
     OperationCancelled,
     OperationEnded,
@@ -110,6 +111,8 @@ def create_operation(kind: OperationKind, **values: Any) -> Operation:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             operation.save(force_insert=True)
     except IntegrityError:
+        if operation.location:
+            raise _busy(operation) from None
         open_ones = Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True)
         open_one = open_ones.filter(database=operation.database).select_related("requested_by").first()
         if open_one is None:  # it has ended since
@@ -118,6 +121,13 @@ def create_operation(kind: OperationKind, **values: Any) -> Operation:
             _describe_open(open_one), str(open_one.pk), is_repeated=_is_same(open_one, operation)
         ) from None
     return operation
+
+
+def _busy(operation: Operation) -> LocationBusy:
+    open_one = Operation.objects.filter(state__in=OPEN_STATES, location=operation.location).first()
+    if open_one is None:
+        return LocationBusy("Another operation of the location was still running. It has ended now. Try again.")
+    return LocationBusy(_describe_open(open_one))
 
 
 def new_operation(
@@ -140,6 +150,7 @@ def new_operation(
         requested_by=requested_by,
         arguments=dict(arguments or {}),
         database=conf.protected_database(),
+        location=(arguments or {})["location"] if KINDS[kind].has_location else "",
         is_exclusive=KINDS[kind].is_exclusive,
         due_at=due_at,
         created_at=now,
