@@ -301,6 +301,16 @@ def test_the_page_says_what_the_next_cleanup_deletes(client: Client, folder: Pat
     assert all(backup.filename in text for backup in old[:2])
 
 
+def test_the_list_names_the_periods_of_backups_that_are_not_among_the_newest(
+    client: Client, folder: Path, settings: Any
+) -> None:
+    settings.BACKUP_RETENTION, settings.BACKUP_RETENTION_MONTHLY = 1, 2
+    old, _ = (make(folder, kind=BackupKind.SCHEDULED) for _ in range(2))
+    described(folder, old, created_at=datetime(2026, 1, 5, 2, tzinfo=UTC))
+    text = text_of(client.get(HOME))
+    assert text.count("Kept: ") == text.count("Kept: monthly, January 2026") == 1
+
+
 def test_a_new_backup_lets_cleanup_delete_the_previous_one(client: Client, folder: Path, settings: Any) -> None:
     settings.BACKUP_MAX_AGE = timedelta(days=7)
     only = make(folder, kind=BackupKind.SCHEDULED)
@@ -407,9 +417,20 @@ def test_a_backup_says_whether_the_next_cleanup_deletes_it(client: Client, folde
     settings.BACKUP_RETENTION = 1
     old, new = (make(folder, kind=BackupKind.SCHEDULED) for _ in range(2))
     assert "Next cleanup Will be deleted" in text_of(client.get(address("backup", old)))
-    assert "Kept: within the retention" in text_of(client.get(address("backup", new)))
+    assert "Kept: newest 1" in text_of(client.get(address("backup", new)))
     protect_backup(folder, old.filename, protected=True)
     assert "Kept: protected" in text_of(client.get(address("backup", old)))
+
+
+def test_a_backup_names_the_rules_that_keep_it(client: Client, folder: Path, settings: Any) -> None:
+    settings.BACKUP_RETENTION, settings.BACKUP_RETENTION_WEEKLY, settings.TIME_ZONE = 1, 3, "Europe/Berlin"
+    settings.BACKUP_RETENTION_MONTHLY = 2
+    old, new = (make(folder, kind=BackupKind.SCHEDULED) for _ in range(2))
+    described(folder, old, created_at=datetime(2026, 10, 31, 23, tzinfo=UTC))
+    described(folder, new, created_at=datetime(2026, 11, 2, 1, tzinfo=UTC))
+    assert "Kept: weekly, week 44 of 2026" in text_of(client.get(address("backup", old)))
+    text = text_of(client.get(address("backup", new)))
+    assert "Kept: newest 1; weekly, week 45 of 2026; monthly, November 2026" in text
 
 
 def test_a_damaged_backup_lists_its_problems(client: Client, folder: Path) -> None:

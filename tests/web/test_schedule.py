@@ -54,9 +54,14 @@ def stored() -> dict[str, Any]:
     return {name: getattr(row, name) for name in NOTHING}
 
 
-NOTHING = {
-    **{"enabled": None, "cron": "", "time_zone": "", "keep": None, "keep_all": False, "max_age": ""},
+NOTHING: dict[str, Any] = {
+    "enabled": None,
+    "cron": "",
+    "time_zone": "",
+    "keep": None,
+    "keep_all": False,
     **dict.fromkeys(Period),
+    "max_age": "",
 }
 
 # --- Showing ---------------------------------------------------------------------------------------------------------
@@ -208,8 +213,7 @@ def test_a_spoiled_form_stores_all_that_it_says(client: Client, before: str) -> 
         "keep": 3,
         "keep_all": False,
         "max_age": "none",
-        **dict.fromkeys(Period, 0),
-    }
+    } | dict.fromkeys(Period, 0)
 
 
 def test_back_to_the_environment(client: Client) -> None:
@@ -264,7 +268,10 @@ def test_an_invalid_value_is_refused_next_to_its_field_and_the_form_is_kept(
 
 
 def test_what_was_not_chosen_is_not_judged(client: Client) -> None:
-    assert save(client, often="day", cron="x y", day="", hours="", keeping="all", keep="many", daily="many").status_code == 302
+    assert (
+        save(client, often="day", cron="x y", day="", hours="", keeping="all", keep="many", daily="many").status_code
+        == 302
+    )
 
 
 def test_two_mistakes_are_told_at_once(client: Client) -> None:

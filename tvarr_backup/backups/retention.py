@@ -69,7 +69,7 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     """
     everything = _newest_first(backups)
     newest_good = next((backup for backup in everything if backup.sidecar.is_good), None)
-    rules = _rules_by_name(everything, policy, now)
+    rules = find_rules(everything, policy, now)
     spared = {backup.filename for backup in (newest_good,) if backup is not None} | set(in_use)
     doomed = {name for name, found in rules.items() if not found} - spared
     return [backup for backup in reversed(everything) if backup.filename in doomed]
@@ -77,16 +77,12 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
 
 def rules_keeping(backup: Backup, backups: Iterable[Backup], policy: Policy, now: datetime) -> list[Rule]:
     """Return the rules that keep a backup; none if it is too old, or is not counted."""
-    return _rules_by_name(_newest_first(backups), policy, now).get(backup.filename, [])
+    return find_rules(backups, policy, now).get(backup.filename, [])
 
 
-def _newest_first(backups: Iterable[Backup]) -> list[Backup]:
-    return sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
-
-
-def _rules_by_name(newest_first: Iterable[Backup], policy: Policy, now: datetime) -> dict[str, list[Rule]]:
-    """Return the rules that keep each automatic backup, by file name."""
-    automatic = [backup for backup in newest_first if _is_automatic(backup.sidecar, now)]
+def find_rules(backups: Iterable[Backup], policy: Policy, now: datetime) -> dict[str, list[Rule]]:
+    """Return the rules that keep each automatic backup, by file name. A backup that is too old has none."""
+    automatic = [backup for backup in _newest_first(backups) if _is_automatic(backup.sidecar, now)]
     rules: dict[str, list[Rule]] = {backup.filename: [] for backup in automatic}
     for backup in automatic[: policy.keep]:
         rules[backup.filename].append(Rule())
@@ -98,6 +94,10 @@ def _rules_by_name(newest_first: Iterable[Backup], policy: Policy, now: datetime
         if policy.max_age is not None and now - backup.sidecar.created_at > policy.max_age:
             rules[backup.filename] = []
     return rules
+
+
+def _newest_first(backups: Iterable[Backup]) -> list[Backup]:
+    return sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
 
 
 def _newest_by_period(newest_first: Iterable[Backup], period: Period, zone: tzinfo) -> dict[date, Backup]:

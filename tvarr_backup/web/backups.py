@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
@@ -18,7 +19,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Broken, Listing, find_backup, read_folder
-from tvarr_backup.backups.retention import expired, expired_after_backup, why_kept
+from tvarr_backup.backups.retention import (
+    KeptReason,
+    expired,
+    expired_after_backup,
+    find_rules,
+    rules_keeping,
+    why_kept,
+)
 from tvarr_backup.backups.sidecar import MAX_NOTE
 from tvarr_backup.errors import BackupNotFound, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations import actions
@@ -39,7 +47,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
 from tvarr_backup.web import charts
-from tvarr_backup.web.labels import FATES, BackupRow, table_changes
+from tvarr_backup.web.labels import BackupRow, describe_fate, describe_periods, table_changes
 from tvarr_backup.web.operations import DISMISSED, lead_to, operation_context
 from tvarr_backup.web.refusals import refuse_on_page
 from tvarr_backup.web.status import status_of
@@ -73,12 +81,14 @@ def backups(request: HttpRequest) -> HttpResponse:
     found = [backup for backup in listing.backups if kind in ("", backup.sidecar.kind)]
     page = Paginator(found, _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     deletions = {backup.filename for backup in expired(listing.backups, stored.policy(), now)} if stored else set()
+    rules = find_rules(listing.backups, stored.policy(), now) if stored else {}
     required = conf.required_schema()
     rows = [
         BackupRow(
             backup,
             state_of(backup.sidecar, required),
             will_be_deleted=backup.filename in deletions,
+            kept=describe_periods(rules.get(backup.filename, [])),
             may_change_protection=actions.may_unprotect(actor, backup.sidecar, now),
         )
         for backup in page
@@ -161,7 +171,9 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
     """Show a backup, with its row counts next to the current ones."""
     folder, now = backup_folder(), datetime.now(UTC)
     found = find_backup(folder, filename)
-    reason = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
+    policy, listed = BackupSettings.load().policy(), cache(lambda: read_folder(folder).backups)
+    reason = why_kept(found, listed, policy, now)
+    rules = rules_keeping(found, listed(), policy, now) if reason is KeptReason.WITHIN_LIMITS else []
     live_rows, unreadable = count_live_rows()
     row = BackupRow(
         found,
@@ -173,7 +185,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
         "row": row,
         "changes": table_changes(live_rows, found.sidecar.table_counts),
         "unreadable": unreadable,
-        "fate": FATES[reason],
+        "fate": describe_fate(reason, rules, policy),
         "max_note": MAX_NOTE,
     }
     return render(request, "web/backup.html", context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,10 +11,10 @@ from functools import cached_property
 from django.urls import reverse
 
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.retention import KeptReason
+from tvarr_backup.backups.retention import KeptReason, Period, Policy, Rule
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
-from tvarr_backup.formatting import format_count, format_time
+from tvarr_backup.formatting import format_count, format_date, format_time
 from tvarr_backup.operations.history import KindCount
 from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
 from tvarr_backup.operations.models import (
@@ -36,7 +36,7 @@ from tvarr_backup.portable.states import ChangeType, ItemChange
 from tvarr_backup.portable.undo import KEPT_BECAUSE, KeptBecause, UndoAction
 from tvarr_backup.quoting import name_some
 
-FATES = {
+_FATES = {
     KeptReason.PROTECTED: "Kept: protected",
     KeptReason.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
     KeptReason.NOT_AUTOMATIC: "Kept: cleanup deletes only automatic backups",
@@ -45,6 +45,33 @@ FATES = {
     None: "Will be deleted",
 }
 _STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}
+
+
+def describe_fate(reason: KeptReason | None, rules: Iterable[Rule], policy: Policy) -> str:
+    """Return what the next cleanup does with a backup, such as "Kept: newest 7; weekly, week 45 of 2026"."""
+    if reason is KeptReason.WITHIN_LIMITS and policy.keep is not None:
+        return f"Kept: {'; '.join(_describe_rule(rule, policy.keep) for rule in rules)}"
+    return _FATES[reason]
+
+
+def describe_periods(rules: Sequence[Rule]) -> str:
+    """Return the periods that keep a backup that is not among the newest. Empty for all others."""
+    is_older = bool(rules) and all(rule.period for rule in rules)
+    return f"Kept: {'; '.join(_describe_rule(rule) for rule in rules)}" if is_older else ""
+
+
+def _describe_rule(rule: Rule, keep: int = 0) -> str:
+    day = rule.first_day
+    if rule.period is None or day is None:
+        return f"newest {keep}"
+    week = day.isocalendar()
+    dates = {
+        Period.DAILY: format_date(day),
+        Period.WEEKLY: f"week {week.week} of {week.year}",
+        Period.MONTHLY: f"{day:%B %Y}",
+        Period.YEARLY: f"{day:%Y}",
+    }
+    return f"{rule.period}, {dates[rule.period]}"
 
 
 def format_made(sidecar: Sidecar) -> str:
@@ -60,6 +87,8 @@ class BackupRow:
     backup: Backup
     state: BackupState
     will_be_deleted: bool = False
+    kept: str = ""
+    """The periods that keep it, from `describe_periods`."""
     may_change_protection: bool = False
 
     @property
