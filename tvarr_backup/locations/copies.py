@@ -120,13 +120,18 @@ class Installation:
 # --- The folder of an installation -----------------------------------------------------------------------------------
 
 
+def folder_of(installation: str) -> str:
+    """Return the name of the folder of an installation."""
+    return f"{_FOLDER_START}{installation.lower()}"
+
+
 class CopyFolder:
     """The folder of an installation in a location. Methods raise what those of `Store` raise."""
 
     def __init__(self, store: Store, installation: str) -> None:
         self.store = store
         self.installation = installation.lower()
-        self.folder = f"{_FOLDER_START}{self.installation}"
+        self.folder = folder_of(installation)
 
     def mark(self) -> None:
         """Create the folder of an installation with its marker, if it has none."""
