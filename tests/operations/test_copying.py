@@ -61,7 +61,8 @@ def location(nas: Path) -> Location:
 
 
 def do(kind: OperationKind, location: Location, **arguments: Any) -> dict[str, Any]:
-    result = run_here(kind, origin=Origin.COMMAND, arguments={"location": str(location.pk)} | arguments).result
+    operation = run_here(kind, origin=Origin.COMMAND, arguments={"location": str(location.pk)} | arguments)
+    result: dict[str, Any] | None = operation.result
     location.refresh_from_db()
     assert result is not None
     return result
