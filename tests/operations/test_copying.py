@@ -29,7 +29,9 @@ from tvarr_backup.locations.copies import MARKER, folder_of
 from tvarr_backup.locations.encryption import new_key
 from tvarr_backup.operations import locations
 from tvarr_backup.operations.copying import names_being_copied, open_address
+from tvarr_backup.operations.health import HealthState, Subject, check_health
 from tvarr_backup.operations.models import (
+    BackupSettings,
     Installation,
     Location,
     LocationState,
@@ -215,8 +217,6 @@ def test_cleanup_leaves_alone_what_is_being_copied(location: Location) -> None:
     )
     assert names_being_copied() == {name}
     made(origin=Origin.SCHEDULE)
-    from tvarr_backup.operations.models import BackupSettings  # noqa: PLC0415
-
     BackupSettings(pk=1, keep=1).save()
     result = run_here(OperationKind.PRUNE, origin=Origin.COMMAND).result
     assert result == {"removed": []}
@@ -361,6 +361,13 @@ def test_only_one_operation_of_a_location_is_open(location: Location) -> None:
         locations.remove_location(location)
 
 
+def test_a_copy_is_not_shown_as_what_keeps_others_waiting(location: Location) -> None:
+    arguments = {"location": str(location.pk)}
+    queue_operation(OperationKind.COPY, requested_by=None, origin=Origin.WEB, arguments=arguments)
+    Operation.objects.update(created_at=datetime.now(UTC) - timedelta(hours=3))
+    assert check_health().checks[Subject.QUEUE].state is HealthState.OK
+
+
 def test_a_copy_blocks_no_backup(location: Location) -> None:
     arguments = {"location": str(location.pk)}
     queue_operation(OperationKind.COPY, requested_by=None, origin=Origin.WEB, arguments=arguments)
@@ -409,6 +416,12 @@ def test_a_failing_location_waits_for_its_next_attempt(location: Location) -> No
     Location.objects.update(failing_since=now, next_attempt_at=now + timedelta(minutes=5))
     assert due() == []
     Location.objects.update(next_attempt_at=now - timedelta(minutes=5))
+    assert due() == ["copy"]
+
+
+def test_a_clock_that_was_wrong_does_not_delay_copies(location: Location) -> None:
+    made()
+    Location.objects.update(failing_since=datetime.now(UTC), next_attempt_at=datetime.now(UTC) + timedelta(days=900))
     assert due() == ["copy"]
 
 

@@ -31,7 +31,7 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.locations.addresses import OPTIONS, LocationKind, read_address, require_credentials
 from tvarr_backup.locations.keys import Key
-from tvarr_backup.operations.copying import next_to_check, plan_for
+from tvarr_backup.operations.copying import LONGEST_DELAY, next_to_check, plan_for
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.location_secrets import seal_options, unseal_options
 from tvarr_backup.operations.models import (
@@ -223,7 +223,7 @@ def request_due() -> None:
 
 
 def _kind_due(location: Location, now: datetime) -> OperationKind | None:
-    if not location.is_ready or (location.next_attempt_at is not None and now < location.next_attempt_at):
+    if not location.is_ready or _must_wait(location, now):
         return None
     if Operation.objects.filter(state__in=OPEN_STATES, location=str(location.pk)).exists():
         return None
@@ -231,6 +231,12 @@ def _kind_due(location: Location, now: datetime) -> OperationKind | None:
     if location.failing_since is not None or is_old or not _is_complete(location, now):
         return OperationKind.COPY
     return OperationKind.CHECK_COPY if _is_check_due(location, now) else None
+
+
+def _must_wait(location: Location, now: datetime) -> bool:
+    """Return whether the next attempt is later. A time that is too far away was computed with a wrong clock."""
+    next_attempt = location.next_attempt_at
+    return next_attempt is not None and now < next_attempt <= now + LONGEST_DELAY
 
 
 def _is_complete(location: Location, now: datetime) -> bool:

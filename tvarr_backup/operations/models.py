@@ -159,8 +159,8 @@ class Operation(models.Model):
 
     @classmethod
     def open_ones(cls) -> list[Operation]:
-        """Return queued and running operations, newest first, with their users."""
-        return list(cls.objects.filter(state__in=OPEN_STATES).select_related("requested_by"))
+        """Return queued and running operations, newest first, with their users; not those of locations, which block nothing."""
+        return list(cls.objects.filter(state__in=OPEN_STATES, location="").select_related("requested_by"))
 
     @property
     def outcome(self) -> Sentence:

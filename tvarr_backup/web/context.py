@@ -42,7 +42,9 @@ def page(request: HttpRequest) -> dict[str, Any]:
 def _running(request: HttpRequest) -> Operation | None:
     if not request.user.has_perm("operations.view_operation"):
         return None
-    return Operation.objects.filter(state__in=OPEN_STATES).only("kind", "state", "phase", "percent").first()
+    return (
+        Operation.objects.filter(state__in=OPEN_STATES, location="").only("kind", "state", "phase", "percent").first()
+    )
 
 
 def _navigation(request: HttpRequest) -> list[Place]:
