@@ -90,10 +90,19 @@ class Proxy:
                 for key, _events in selector.select():
                     is_sent = key.fileobj is client
                     origin, target = (client, server) if is_sent else (server, client)
+                    if self._is_end_held_back(origin, is_sent=is_sent):
+                        selector.unregister(origin)
+                        continue
                     if not self._pass_piece(origin, target, is_sent=is_sent):
                         self._close(client)
                         self._close(server)
                         return
+
+    def _is_end_held_back(self, origin: socket.socket, *, is_sent: bool) -> bool:
+        """Return whether the connection stalls and its other side has closed it, which is not passed on either."""
+        direction = "sent" if is_sent else "received"
+        is_stalled = getattr(self, direction) >= getattr(self._stall, direction)
+        return bool(is_stalled and not origin.recv(1, socket.MSG_PEEK))
 
     def _pass_piece(self, origin: socket.socket, target: socket.socket, *, is_sent: bool) -> bool:
         """Return whether the connection goes on."""

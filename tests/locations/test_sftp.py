@@ -179,7 +179,7 @@ def test_folders_links_and_unfinished_objects_are_not_listed(sshd: SSHD, store: 
     store.write(f"{folder}/one", BytesSource(b"x"))
     (sshd.folder / folder / "below").mkdir()
     (sshd.folder / folder / "link").symlink_to("one")
-    (sshd.folder / folder / "two.abc.part").touch()
+    (sshd.folder / folder / "two.0123456789abcdef.part").touch()
     assert [entry.name for entry in store.list_objects(folder)] == ["one"]
     store.delete_unfinished(folder)
     assert parts(sshd, folder) == []

@@ -30,6 +30,7 @@ from tvarr_backup.locations.failures import (
     wrong_size,
 )
 from tvarr_backup.locations.listings import MOST_ENTRIES, is_safe_name
+from tvarr_backup.locations.names import is_part, require_folder, split_name
 from tvarr_backup.locations.sftp_connection import CONNECTION_ERRORS, connect, read_private_key
 from tvarr_backup.locations.stores import PART_ENDING, Entry, Report, Source, Store, no_report
 from tvarr_backup.quoting import quoted
@@ -73,9 +74,10 @@ class SFTPStore(Store):
         return self._run(self._list_folders())
 
     def list_objects(self, folder: str) -> list[Entry]:
-        return self._run(self._list_objects(folder))
+        return self._run(self._list_objects(require_folder(folder)))
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        split_name(name)
         pieces = self._read(name, start)
 
         async def read_next() -> bytes:
@@ -92,13 +94,15 @@ class SFTPStore(Store):
                 self._run(close())
 
     def write(self, name: str, source: Source, *, replace: bool = False, report: Report = no_report) -> None:
+        split_name(name)
         self._run(self._write(name, source, report, replace=replace))
 
     def delete(self, name: str) -> None:
+        split_name(name)
         self._run(self._delete(name))
 
     def delete_unfinished(self, folder: str) -> None:
-        self._run(self._delete_unfinished(folder))
+        self._run(self._delete_unfinished(require_folder(folder)))
 
     def close(self) -> None:
         if self._is_closed:
@@ -278,6 +282,7 @@ class SFTPStore(Store):
         try:
             await self._ask(client.remove(self._path(name)), name, needed=0)
         except ObjectMissing:
+            await self._require_root()
             return
         await self._sync_folder(name.rpartition("/")[0])
 
@@ -288,8 +293,8 @@ class SFTPStore(Store):
             await self._require_root()
             return
         for name, attributes in entries:
-            if name.endswith(PART_ENDING) and stat.S_ISREG(attributes.permissions or 0):
-                await self._delete(f"{folder}/{name}" if folder else name)
+            if is_part(name) and stat.S_ISREG(attributes.permissions or 0):
+                await self._delete(f"{folder}/{name}")
 
     # --- Requests ----------------------------------------------------------------------------------------------------
 
