@@ -222,7 +222,7 @@ def test_history_is_read_from_top_to_bottom(used: Installation) -> None:
     outside(used, "UPDATE filters SET action = 'exclude' WHERE name = 'Quay'")
     compare(used)
     lines = used.ok("config", "history").splitlines()
-    assert lines[0].endswith("  Edited (outside this program)")
+    assert lines[0].endswith("  Edited outside this program")
     assert lines[1] == "    changed: Quay (filter)"
     assert lines[-1].endswith("  Start of the history")
 

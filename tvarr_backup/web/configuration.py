@@ -31,12 +31,13 @@ from tvarr_backup.operations.history import (
     split_renamed,
     used_bytes,
 )
+from tvarr_backup.operations.history_report import describe_event
 from tvarr_backup.operations.models import HistoryEventKind, Origin
 from tvarr_backup.operations.states import NOW, NamedState
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
 from tvarr_backup.portable.states import ChangeType, ItemChange, StateItem, compare_states
 from tvarr_backup.web.differences import mark_differences
-from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, describe_event, format_made, summarize_changes
+from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, format_made, summarize_changes
 from tvarr_backup.web.operations import lead_to
 from tvarr_backup.web.refusals import refuse_on_page, status_of
 

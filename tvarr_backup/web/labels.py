@@ -20,13 +20,10 @@ from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupState,
-    HistoryEvent,
-    HistoryEventKind,
     ImportRecord,
     Operation,
     OperationKind,
     OperationState,
-    Origin,
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.portable import kinds as portable_kinds
@@ -253,18 +250,6 @@ def import_title(record: ImportRecord) -> str:
 
 def kind_label(record: ImportRecord) -> str:
     return "items of several kinds" if record.kind == BUNDLE else kind_named(record.kind).label
-
-
-def describe_event(event: HistoryEvent) -> str:
-    """Return what an event of the history was, and who caused it."""
-    what = str(event.get_kind_display())
-    if event.kind == HistoryEventKind.BASELINE:
-        return "New start of the history" if event.subject else what
-    if not event.origin:
-        return f"{what} outside this program"
-    if event.origin == Origin.COMMAND:
-        return f"{what} by a command"
-    return f"{what} by {event.requested_by}" if event.requested_by else f"{what} ({event.get_origin_display()})"
 
 
 def describe_counts(counts: Iterable[KindCount]) -> list[str]:
