@@ -20,7 +20,7 @@ def explain_origin(request: HttpRequest) -> str:
     return (
         f"Nothing was changed, because the form was sent from {origin}, and this service expects "
         f"{request.scheme}://{request.get_host()}. If both are this service, set CSRF_TRUSTED_ORIGINS={origin}. Or let the "
-        "proxy pass on the header Host with its port, send X-Forwarded-Proto, and be one of FORWARDED_ALLOW_IPS."
+        "proxy forward the Host header with its port and send X-Forwarded-Proto, and list its address in FORWARDED_ALLOW_IPS."
     )
 
 

@@ -275,7 +275,8 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     context = {
         **result,
         "record": record,
-        "kind": labels.kind_label(record),
+        "title": labels.import_title(record),
+        "details": labels.import_details(record),
         "lines": [
             {
                 **line,
