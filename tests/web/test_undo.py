@@ -113,7 +113,7 @@ def test_an_import_of_an_earlier_version_says_why_it_cannot_be_undone(keeper: Cl
     ImportRecord.objects.update(log=b"", log_bytes=0)
     assert "Undo this import" not in text_of(keeper.get(reverse("import-preview", args=[record.pk])))
     answer = keeper.get(undo_page(record), follow=True)
-    assert "What undoing this import needs is not stored" in text_of(answer)
+    assert "This import cannot be undone, because the previous values are not stored." in text_of(answer)
 
 
 def test_an_import_without_changes_is_not_undone(keeper: Client) -> None:

@@ -90,7 +90,7 @@ def _read_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     }
     if keep := options["keep"]:
         if keep != _ALL and not (keep.isascii() and keep.isdigit()):
-            raise CommandError(f'--keep: expected a whole number or "{_ALL}", got {quoted(keep)}.')
+            raise CommandError(f'--keep: Expected a whole number or "{_ALL}", got {quoted(keep)}.')
         changes |= {"keep": None if keep == _ALL else int(keep), "keep_all": keep == _ALL}
     if not changes:
         raise CommandError("Expected at least one change. `schedule set --help` lists them.", returncode=2)
@@ -106,7 +106,7 @@ def _format_schedule(data: Mapping[str, Any]) -> Iterator[str]:
     yield _fact("Next runs", ", ".join(map(_format_time, data["next_runs"])) or "-")
     yield _fact("Retention", _describe_retention(data["retention"], data["max_age"]))
     yield _fact("Last run", _describe_run(data["last_run"]))
-    yield _fact("Last check", _describe_run(data["last_check"]))
+    yield _fact("Last verification", _describe_run(data["last_check"]))
     if data["overdue_since"]:
         yield f"warning: A backup has been due since {_format_time(data['overdue_since'])}."
     for problem in data["problems"]:
@@ -114,7 +114,7 @@ def _format_schedule(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fact(name: str, value: str) -> str:
-    return f"{name:<11} {value}"
+    return f"{name:<17} {value}"
 
 
 def _format_time(text: str) -> str:
