@@ -131,7 +131,7 @@ def test_items_that_an_event_added_cannot_be_selected(keeper: Client) -> None:
     look()
     page = keeper.get(event_page(newest()))
     assert "item" not in sent_by(page)
-    assert "Items that were added here cannot be undone on this page." in text_of(page)
+    assert "Additions cannot be undone on this page." in text_of(page)
     assert "Undo selected changes" not in text_of(page)
 
 
