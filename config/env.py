@@ -240,8 +240,13 @@ def secret_key(file: Path) -> str | None:
         if named:
             raise invalid("SECRET_KEY_FILE", named, "an existing file") from None
         return None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise invalid("SECRET_KEY_FILE", str(source), f"a readable text file ({problem})") from problem
+    except OSError as problem:
+        raise ImproperlyConfigured(
+            f"The secret key {source} cannot be read: {problem.strerror}. Run this as the user of the service, or set SECRET_KEY_FILE "
+            "to a file that you may read."
+        ) from problem
+    except UnicodeDecodeError as problem:
+        raise invalid("SECRET_KEY_FILE", str(source), "a text file in UTF-8") from problem
     if not value:
         raise invalid("SECRET_KEY_FILE", str(source), "a file that is not empty")
     return value

@@ -368,7 +368,7 @@ def test_a_storage_folder_that_is_a_file_has_no_key(kept: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(None, "an existing file"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a readable text")],
+    [(None, "an existing file"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a text file")],
 )
 def test_a_named_file_without_a_key_is_refused(
     content: bytes | None, expected: str, kept: Path, monkeypatch: pytest.MonkeyPatch

@@ -433,6 +433,13 @@ CASES = [
             API: Ask("GET /api/v1/configuration/items/<str:kind>/<str:item_id>"),
         },
     ),
+    Case(
+        "find_versions_by_name",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {COMMAND: Ask("", arguments=("config", "history", "filters", FILTER))},
+    ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),

@@ -60,11 +60,12 @@ def _read_position(wanted: str, *, accept_numbers: bool) -> int | None:
 def _at(folder: Path, position: int, wanted: str) -> str:
     backups = read_folder(folder).backups
     if not 0 <= position < len(backups):
-        raise BackupNotFound(
-            "There is no backup {wanted}. The list has {count}.",
-            wanted=quoted(wanted),
-            count=format_count(len(backups), "backup"),
+        sentence = (
+            "There is no backup {wanted}. The list has {count}."
+            if backups
+            else "There is no backup {wanted}. The list is empty."
         )
+        raise BackupNotFound(sentence, wanted=quoted(wanted), count=format_count(len(backups), "backup"))
     return backups[position].filename
 
 

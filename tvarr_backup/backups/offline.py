@@ -239,8 +239,8 @@ def _finish_in_place(live: Path, incoming: Path, unfinished: Unfinished, replace
     else:
         raise RestoreUnsettled(
             "The offline restore of {backup} was interrupted, and another program has created or changed {live} since. Nothing "
-            "was changed now. To finish the restore, stop that program, move {live} and the -wal, -shm and -journal files next "
-            "to it away, then run {advice}. To keep {live} as it is, delete {incoming}, then run {advice}.",
+            "was changed. To finish the restore, stop that program, move {live} and its -wal, -shm and -journal files to another "
+            "folder, then run {advice}. To keep {live} as it is, delete {incoming}, then run {advice}.",
             backup=unfinished.backup,
             live=live,
             advice=Advice.RECOVER,

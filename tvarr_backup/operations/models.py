@@ -248,7 +248,7 @@ class ImportRecord(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"import of {self.kind} {self.id}"
+        return f"import {self.id}"
 
 
 class HistoryEventKind(models.TextChoices):

@@ -126,7 +126,7 @@ class Command(TerminalCommand):
         if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
-            logger.info("database.created", path=name)
+            logger.info("database.created", path=str(name))
             self.line(f"Created a new database: {name}")
         self._migrate(alias, "TVARR_DATABASE_DSN", verbosity, APP_LABEL)
 
