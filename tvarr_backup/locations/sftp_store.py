@@ -77,16 +77,20 @@ class SFTPStore(Store):
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         pieces = self._read(name, start)
+        found: list[bytes] = []  # not a result, because `Runner.run` makes a text of each result, which is slow
 
-        async def read_next() -> bytes:
-            return await anext(pieces, b"")
+        async def read_next() -> None:
+            if piece := await anext(pieces, b""):
+                found.append(piece)
 
         async def close() -> None:
             await pieces.aclose()
 
         try:
-            while piece := self._run(read_next()):
-                yield piece
+            self._run(read_next())
+            while found:
+                yield found.pop()
+                self._run(read_next())
         finally:
             if not self._is_closed:
                 self._run(close())
