@@ -20,6 +20,8 @@ from tvarr_backup.locations.webdav_listing import REQUEST, Listing, ListingInval
 from tvarr_backup.quoting import quoted
 
 _UNKNOWN_METHOD = {405, 501}
+_PIECE = 2**16
+"""Bytes that are sent in one step. httpcore copies what is left of a piece after each call of the system."""
 
 
 class WebDAVStore(Store):
@@ -64,7 +66,8 @@ class WebDAVStore(Store):
             response.close()
 
     def write(self, name: str, source: Source, *, replace: bool = False, report: Report = no_report) -> None:
-        if not replace and self._find_size(name) is not None:
+        exists = self._find_size(name) is not None  # also finds out how to sign in, before any bytes are sent
+        if exists and not replace:
             raise object_exists(self._host, name)
         self._make_folder(name.rpartition("/")[0])
         if self._can_move:
@@ -268,7 +271,7 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         done, size = 0, self._source.size
         with self._source.open() as stream:
-            while piece := stream.read(stores.CHUNK):
+            while piece := stream.read(_PIECE):
                 done += len(piece)
                 if done > size:
                     raise source_changed(self._name, size, done)
