@@ -458,6 +458,13 @@ def test_a_write_is_repeated_if_only_writing_needs_a_password(source: FileSource
     assert ["Authorization" in put.headers for put in puts] == [False, True]
 
 
+def test_bytes_are_sent_once(webdav: WebDAV, source: FileSource) -> None:
+    done: list[int] = []
+    with WebDAVStore(webdav.address) as store:
+        store.write("sent-once", source, replace=True, report=done.append)
+    assert done.count(source.size) == 1
+
+
 def test_nothing_is_sent_before_the_server_asks() -> None:
     with scripted_store(multistatus()) as (server, store):
         store.list_folders()

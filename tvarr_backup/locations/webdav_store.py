@@ -14,13 +14,15 @@ from tvarr_backup.errors import LocationError, LocationFailed, LocationUnreachab
 from tvarr_backup.locations import stores
 from tvarr_backup.locations.addresses import Address, require_credentials
 from tvarr_backup.locations.failures import object_exists, object_missing, path_missing, source_changed, wrong_size
-from tvarr_backup.locations.names import is_part, require_folder, split_name
+from tvarr_backup.locations.names import is_part, split_name
 from tvarr_backup.locations.stores import PART_ENDING, Entry, Report, Source, Store, no_report
 from tvarr_backup.locations.webdav_connection import Connection, discard
 from tvarr_backup.locations.webdav_listing import REQUEST, Listing, ListingInvalid, parse_listing
 from tvarr_backup.quoting import quoted
 
 _UNKNOWN_METHOD = {405, 501}
+_PIECE = 2**16
+"""Bytes that are sent in one step. httpcore copies what is left of a piece after each call of the system."""
 
 
 class WebDAVStore(Store):
@@ -44,7 +46,7 @@ class WebDAVStore(Store):
         return [member.name for member in self._list("").members if member.is_folder]
 
     def list_objects(self, folder: str) -> list[Entry]:
-        return [entry for entry in self._list_files(require_folder(folder)) if not entry.name.endswith(PART_ENDING)]
+        return [entry for entry in self._list_files(folder) if not entry.name.endswith(PART_ENDING)]
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         split_name(name)
@@ -67,7 +69,8 @@ class WebDAVStore(Store):
 
     def write(self, name: str, source: Source, *, replace: bool = False, report: Report = no_report) -> None:
         split_name(name)
-        if not replace and self._find_size(name) is not None:
+        exists = self._find_size(name) is not None  # also finds out how to sign in, before any bytes are sent
+        if exists and not replace:
             raise object_exists(self._host, name)
         self._make_folder(name.rpartition("/")[0])
         if self._can_move:
@@ -80,9 +83,9 @@ class WebDAVStore(Store):
         self._delete(name)
 
     def delete_unfinished(self, folder: str) -> None:
-        for entry in self._list_files(require_folder(folder)):
+        for entry in self._list_files(folder):
             if is_part(entry.name):
-                self._delete(f"{folder}/{entry.name}")
+                self._delete(f"{folder}/{entry.name}" if folder else entry.name)
 
     def close(self) -> None:
         self._connection.close()
@@ -277,7 +280,7 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         done, size = 0, self._source.size
         with self._source.open() as stream:
-            while piece := stream.read(stores.CHUNK):
+            while piece := stream.read(_PIECE):
                 done += len(piece)
                 if done > size:
                     raise source_changed(self._name, size, done)
