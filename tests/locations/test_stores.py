@@ -144,9 +144,7 @@ def test_names_keep_their_characters(store: Store, name: str) -> None:
     assert store.list_objects(folder) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["a.age", "/a.age", "mine/", "../a.age", "mine/..", "mine/b/c", "mine/a\nb", "mine/a\0b"]
-)
+@pytest.mark.parametrize("name", ["/a.age", "mine/", "../a.age", "mine/..", "mine//a", "mine/a\nb", "mine/a\0b"])
 def test_a_name_that_leads_elsewhere_is_refused(store: Store, place: Place, name: str) -> None:
     for use in (
         lambda: store.write(name, BytesSource(b"")),

@@ -217,7 +217,7 @@ def test_an_address_of_a_file_is_not_a_folder(webdav: WebDAV) -> None:
 def test_folders_and_unfinished_objects_are_not_listed(webdav: WebDAV, store: WebDAVStore, folder: str) -> None:
     store.write(f"{folder}/one", BytesSource(b"x"))
     (webdav.folder / folder / "below").mkdir()
-    (webdav.folder / folder / "two.abc.part").touch()
+    (webdav.folder / folder / "two.0123456789abcdef.part").touch()
     assert [entry.name for entry in store.list_objects(folder)] == ["one"]
     store.delete_unfinished(folder)
     assert sorted(names_in(webdav, folder)) == ["below", "one"]

@@ -14,7 +14,7 @@ from tvarr_backup.errors import LocationError, LocationFailed, LocationUnreachab
 from tvarr_backup.locations import stores
 from tvarr_backup.locations.addresses import Address, require_credentials
 from tvarr_backup.locations.failures import object_exists, object_missing, path_missing, source_changed, wrong_size
-from tvarr_backup.locations.names import is_part, split_name
+from tvarr_backup.locations.names import is_part, require_plain
 from tvarr_backup.locations.stores import PART_ENDING, Entry, Report, Source, Store, no_report
 from tvarr_backup.locations.webdav_connection import Connection, discard
 from tvarr_backup.locations.webdav_listing import REQUEST, Listing, ListingInvalid, parse_listing
@@ -49,7 +49,7 @@ class WebDAVStore(Store):
         return [entry for entry in self._list_files(folder) if not entry.name.endswith(PART_ENDING)]
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
-        split_name(name)
+        require_plain(name)
         headers = {"Range": f"bytes={start}-"} if start else {}
         response = self._connection.send("GET", self._url(name), headers)
         try:
@@ -68,7 +68,7 @@ class WebDAVStore(Store):
             response.close()
 
     def write(self, name: str, source: Source, *, replace: bool = False, report: Report = no_report) -> None:
-        split_name(name)
+        require_plain(name)
         exists = self._find_size(name) is not None  # also finds out how to sign in, before any bytes are sent
         if exists and not replace:
             raise object_exists(self._host, name)
@@ -79,7 +79,7 @@ class WebDAVStore(Store):
             self._write_directly(name, source, report, replace=replace)
 
     def delete(self, name: str) -> None:
-        split_name(name)
+        require_plain(name)
         self._delete(name)
 
     def delete_unfinished(self, folder: str) -> None:
