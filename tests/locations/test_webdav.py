@@ -217,7 +217,7 @@ def test_an_address_of_a_file_is_not_a_folder(webdav: WebDAV) -> None:
 def test_folders_and_unfinished_objects_are_not_listed(webdav: WebDAV, store: WebDAVStore, folder: str) -> None:
     store.write(f"{folder}/one", BytesSource(b"x"))
     (webdav.folder / folder / "below").mkdir()
-    (webdav.folder / folder / "two.abc.part").touch()
+    (webdav.folder / folder / "two.0123456789abcdef.part").touch()
     assert [entry.name for entry in store.list_objects(folder)] == ["one"]
     store.delete_unfinished(folder)
     assert sorted(names_in(webdav, folder)) == ["below", "one"]
@@ -456,6 +456,13 @@ def test_a_write_is_repeated_if_only_writing_needs_a_password(source: FileSource
         store.write("one.age", source)
     puts = [asked for asked in server.asked if asked.method == "PUT"]
     assert ["Authorization" in put.headers for put in puts] == [False, True]
+
+
+def test_bytes_are_sent_once(webdav: WebDAV, source: FileSource) -> None:
+    done: list[int] = []
+    with WebDAVStore(webdav.address) as store:
+        store.write("sent-once", source, replace=True, report=done.append)
+    assert done.count(source.size) == 1
 
 
 def test_nothing_is_sent_before_the_server_asks() -> None:

@@ -107,7 +107,7 @@ def certificate_refused(host: str, port: int, problem: ssl.SSLError) -> Location
         reason = Sentence("it was issued for another host name. Check the address")
     elif code is not None:
         reason = Sentence(
-            "this machine does not know who signed it ({text:clause}). If the server has a certificate of its own, "
+            "this machine does not know who signed it ({text:clause}). If the server has a private certificate, "
             'set "ca_file" to the certificate that signed it',
             text=str(getattr(problem, "verify_message", "")),
         )

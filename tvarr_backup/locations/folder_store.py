@@ -48,7 +48,7 @@ _NO_SYNC_OF_FOLDERS = frozenset({errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.
 class FolderStore(Store):
     """Objects are files in folders of a folder. Symbolic links below it are never followed.
 
-    The folder is opened anew for each call, so that a store never keeps a disk from being unmounted, and sees one that was.
+    The folder is opened again for each call, so that a store never keeps a disk from being unmounted, and sees one that was.
     """
 
     def __init__(self, address: Address) -> None:

@@ -42,6 +42,13 @@ def split_name(name: str) -> tuple[str, str]:
     return folder, last
 
 
+def require_plain(name: str) -> None:
+    """Raise `LocationInvalid` if a name, with or without folders, leads elsewhere or is not kept as it is."""
+    *folders, last = name.split("/")
+    if not all(map(is_plain, folders)) or not is_object(last):
+        raise LocationInvalid('Expected a name such as "folder/name", got {name}.', name=quoted(name))
+
+
 def require_folder(folder: str) -> str:
     """Return the name of a folder. Raises `LocationInvalid` if it is not plain."""
     if not is_plain(folder):

@@ -433,7 +433,7 @@ _PROBLEMS = (exceptions.BaseError, OSError)
 
 @contextmanager
 def _without_variables() -> Iterator[None]:
-    """Hide the variables that the library reads in addition to its options. It cannot be told to leave them."""
+    """Hide the variables that the library reads in addition to its options. It has no option to ignore them."""
     with _environment:
         hidden = {name: value for name, value in os.environ.items() if name.upper().startswith("AWS_")}
         for name in hidden:

@@ -200,7 +200,7 @@ def _host_key_refused(address: Address, host_key: str) -> LocationUntrusted:
     if expected:
         return LocationUntrusted(
             "The host key of {host} has changed: expected {expected}, got {host_key}. No password was sent. "
-            "If the server was not set up again, somebody may be intercepting the connection. "
+            "If the server was not reinstalled, the connection may be intercepted. "
             "If it was, confirm the new key.",
             host_key,
             host=host,

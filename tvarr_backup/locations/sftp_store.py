@@ -79,16 +79,20 @@ class SFTPStore(Store):
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         split_name(name)
         pieces = self._read(name, start)
+        found: list[bytes] = []  # not a result, because `Runner.run` makes a text of each result, which is slow
 
-        async def read_next() -> bytes:
-            return await anext(pieces, b"")
+        async def read_next() -> None:
+            if piece := await anext(pieces, b""):
+                found.append(piece)
 
         async def close() -> None:
             await pieces.aclose()
 
         try:
-            while piece := self._run(read_next()):
-                yield piece
+            self._run(read_next())
+            while found:
+                yield found.pop()
+                self._run(read_next())
         finally:
             if not self._is_closed:
                 self._run(close())
@@ -387,7 +391,7 @@ class SFTPStore(Store):
             raise await self._explain(problem, name, needed) from problem
 
     async def _explain(self, problem: asyncssh.SFTPError, name: str, needed: int | None) -> LocationError:
-        """Return the cause of a refusal. The protocol only has "failure", so the state of the disk is asked for."""
+        """Return the cause of a refusal. The protocol only has "failure", so this looks at the disk."""
         disk = None if needed is None else await self._find_disk()
         free = disk.bavail * disk.frsize if disk is not None else None
         is_read_only = disk is not None and disk.flags & os.ST_RDONLY
@@ -457,7 +461,7 @@ class SFTPStore(Store):
 
 
 async def _read_block(file: asyncssh.SFTPClientFile, wanted: range) -> bytes:
-    """Return these bytes of a file, or fewer at its end. A server may answer with less than it was asked for."""
+    """Return these bytes of a file, or fewer at its end. A server may return less than the request wants."""
     found = bytearray()
     while len(found) < len(wanted):
         data: bytes = await file.read(len(wanted) - len(found), wanted.start + len(found))
@@ -475,7 +479,7 @@ async def _cancel(tasks: Iterator[asyncio.Task[Any]]) -> None:
 
 
 def _part_key(source: Source) -> str:
-    """Return what tells unfinished objects apart: equal for equal bytes, random without a tag."""
+    """Return the part of the name of an unfinished object that is equal for equal bytes, and random without a tag."""
     return hashlib.sha256(source.tag.encode()).hexdigest()[:16] if source.tag else secrets.token_hex(8)
 
 

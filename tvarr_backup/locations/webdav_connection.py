@@ -206,10 +206,11 @@ def discard(response: httpx.Response) -> None:
 
 
 def _make_context(ca_file: str) -> ssl.SSLContext:
-    """Trust the certificates of the system and those that come with httpx, or only those in a file."""
+    """Trust the certificates in a file, or those of the system. If it has none, trust those that come with httpx."""
     if not ca_file:
         context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
+        if not context.cert_store_stats()["x509_ca"]:
+            context.load_verify_locations(certifi.where())
         return context
     try:
         return ssl.create_default_context(cafile=ca_file)

@@ -14,12 +14,15 @@ from tvarr_backup.errors import LocationError, LocationFailed, LocationUnreachab
 from tvarr_backup.locations import stores
 from tvarr_backup.locations.addresses import Address, require_credentials
 from tvarr_backup.locations.failures import object_exists, object_missing, path_missing, source_changed, wrong_size
+from tvarr_backup.locations.names import is_part, require_plain
 from tvarr_backup.locations.stores import PART_ENDING, Entry, Report, Source, Store, no_report
 from tvarr_backup.locations.webdav_connection import Connection, discard
 from tvarr_backup.locations.webdav_listing import REQUEST, Listing, ListingInvalid, parse_listing
 from tvarr_backup.quoting import quoted
 
 _UNKNOWN_METHOD = {405, 501}
+_PIECE = 2**16
+"""Bytes that are sent in one step. httpcore copies what is left of a piece after each call of the system."""
 
 
 class WebDAVStore(Store):
@@ -46,6 +49,7 @@ class WebDAVStore(Store):
         return [entry for entry in self._list_files(folder) if not entry.name.endswith(PART_ENDING)]
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        require_plain(name)
         headers = {"Range": f"bytes={start}-"} if start else {}
         response = self._connection.send("GET", self._url(name), headers)
         try:
@@ -64,7 +68,9 @@ class WebDAVStore(Store):
             response.close()
 
     def write(self, name: str, source: Source, *, replace: bool = False, report: Report = no_report) -> None:
-        if not replace and self._find_size(name) is not None:
+        require_plain(name)
+        exists = self._find_size(name) is not None  # also finds out how to sign in, before any bytes are sent
+        if exists and not replace:
             raise object_exists(self._host, name)
         self._make_folder(name.rpartition("/")[0])
         if self._can_move:
@@ -73,18 +79,24 @@ class WebDAVStore(Store):
             self._write_directly(name, source, report, replace=replace)
 
     def delete(self, name: str) -> None:
+        require_plain(name)
+        self._delete(name)
+
+    def delete_unfinished(self, folder: str) -> None:
+        for entry in self._list_files(folder):
+            if is_part(entry.name):
+                self._delete(f"{folder}/{entry.name}" if folder else entry.name)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _delete(self, name: str) -> None:
         response = self._connection.send("DELETE", self._url(name))
         if response.status_code not in {200, 202, 204, 404}:
             raise self._connection.refuse(response, name)
         discard(response)
-
-    def delete_unfinished(self, folder: str) -> None:
-        for entry in self._list_files(folder):
-            if entry.name.endswith(PART_ENDING):
-                self.delete(f"{folder}/{entry.name}" if folder else entry.name)
-
-    def close(self) -> None:
-        self._connection.close()
+        if response.status_code == 404:
+            self._list("", depth="0")  # raises if the path of the address does not exist
 
     # --- Writing -----------------------------------------------------------------------------------------------------
 
@@ -157,7 +169,7 @@ class WebDAVStore(Store):
     def _discard_object(self, name: str) -> None:
         """Remove an unfinished object. If that fails, `delete_unfinished` removes it later."""
         with suppress(LocationError):
-            self.delete(name)
+            self._delete(name)
 
     # --- Listings ----------------------------------------------------------------------------------------------------
 
@@ -268,7 +280,7 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         done, size = 0, self._source.size
         with self._source.open() as stream:
-            while piece := stream.read(stores.CHUNK):
+            while piece := stream.read(_PIECE):
                 done += len(piece)
                 if done > size:
                     raise source_changed(self._name, size, done)
