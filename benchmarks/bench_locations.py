@@ -176,10 +176,28 @@ def our_get(address: Address, name: str, path: Path) -> None:
             file.write(piece)
 
 
+def encrypted_put(address: Address, name: str, path: Path) -> None:
+    from tvarr_backup.locations.encryption import EncryptedSource, read_key  # noqa: PLC0415  # only if encrypted
+
+    recipient = read_key(os.environ["BENCH_LOCATIONS_IDENTITY"]).recipient
+    with open_store(address) as store:
+        store.write(f"{name}.age", EncryptedSource(FileSource(path, path.stat().st_size), [recipient]), replace=True)
+
+
+def encrypted_get(address: Address, name: str, path: Path) -> None:
+    from tvarr_backup.locations.encryption import decrypt  # noqa: PLC0415  # only if encrypted
+
+    with open_store(address) as store, path.open("wb") as file:
+        decrypt(store.read(f"{name}.age"), os.environ["BENCH_LOCATIONS_IDENTITY"], file)
+
+
 def main() -> None:
+    from tvarr_backup.locations.encryption import new_key  # noqa: PLC0415  # only in this process
+
+    os.environ["BENCH_LOCATIONS_IDENTITY"] = new_key().identity
     kinds = [LocationKind(name) for name in sys.argv[1:]] or list(KINDS)
     print(f"{SIZE / 1e6:.0f} MB, the best of {RUNS} runs with a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} "
-          "processors; goals: ratio at most 1.5, peak at most 160 MiB")  # fmt: skip
+          "processors; goals: ratio at most 1.5, encrypted 2, peak at most 160 MiB")  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as name:
         folder = Path(name)
         with (folder / "source").open("wb") as file:
@@ -192,13 +210,15 @@ def main() -> None:
 
 def measure(kind: LocationKind, address: Address, folder: Path) -> None:
     for action, path in (("put", folder / "source"), ("get", folder / "target")):
-        bare, ours, peak = float("inf"), float("inf"), 0
+        best, peak = dict.fromkeys(("bare", "our", "encrypted"), float("inf")), 0
         for _run in range(RUNS):
-            bare = min(bare, run_apart(f"bare_{action}", address, path, folder)[0])
-            seconds, memory = run_apart(f"our_{action}", address, path, folder)
-            ours, peak = min(ours, seconds), max(peak, memory)
-        print(f"{kind} {action}: bare {bare:.2f} s, ours {ours:.2f} s, ratio {ours / bare:.2f}; "
-              f"peak {peak / 2**20:.0f} MiB", flush=True)  # fmt: skip
+            for way in best:
+                seconds, memory = run_apart(f"{way}_{action}", address, path, folder)
+                best[way] = min(best[way], seconds)
+                peak = peak if way == "bare" else max(peak, memory)
+        bare, ours, encrypted = best.values()
+        print(f"{kind} {action}: bare {bare:.2f} s, ours {ours:.2f} s, ratio {ours / bare:.2f}; encrypted {encrypted:.2f} s, "
+              f"ratio {encrypted / bare:.2f}; peak {peak / 2**20:.0f} MiB", flush=True)  # fmt: skip
 
 
 def run_apart(action: str, address: Address, path: Path, folder: Path) -> tuple[float, int]:
@@ -217,7 +237,14 @@ def act() -> None:
     kind, options = json.loads(os.environ["BENCH_LOCATIONS_ADDRESS"])
     address = read_address(LocationKind(kind), options)
     bare = KINDS[address.kind]
-    work = {"bare_put": bare.bare_put, "bare_get": bare.bare_get, "our_put": our_put, "our_get": our_get}[action]
+    work = {
+        "bare_put": bare.bare_put,
+        "bare_get": bare.bare_get,
+        "our_put": our_put,
+        "our_get": our_get,
+        "encrypted_put": encrypted_put,
+        "encrypted_get": encrypted_get,
+    }[action]
     started = time.perf_counter()
     work(address, "bare" if action.startswith("bare") else "bench/ours", Path(path))
     print(time.perf_counter() - started)
