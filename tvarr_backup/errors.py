@@ -480,6 +480,8 @@ class TokenInvalid(TvarrBackupError):
 class LocationError(TvarrBackupError):
     """A location cannot be used."""
 
+    code = TvarrBackupError.code
+
 
 class LocationInvalid(LocationError):
     """The address of a location is invalid. The message names the option and what was expected."""

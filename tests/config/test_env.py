@@ -316,7 +316,10 @@ def test_variables_that_are_set_and_not_blank_are_found(monkeypatch: pytest.Monk
 
 
 def test_every_reader_is_tested() -> None:
-    tried = {reader for reader, _given, _value in ACCEPTED} | {"invalid", "secret_key", "existing_file_uri", "find_set"}
+    tried = {reader for reader, _given, _value in ACCEPTED} | {
+        *("invalid", "secret_key", "existing_file_uri", "find_set"),
+        "locations",  # tested in `tests/locations/test_variables.py`
+    }
     public = {name for name, value in vars(env).items() if callable(value) and value.__module__ == env.__name__}
     assert {name for name in public if not name.startswith("_")} == tried
 

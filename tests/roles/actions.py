@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
-from tests.roles.table import FILTER
+from tests.roles.table import FILTER, LOCATION
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -42,7 +42,7 @@ class Ask:
 class Case:
     """An action in a state. `code` is `DONE` or the code of the refusal; a mapping if roles differ.
 
-    `on` is the backup, as in `rows.Row`, or `missing`; `queued` is an operation that is queued.
+    `on` is the backup, as in `rows.Row`, or `missing`; `queued` is an operation that is queued; `stdin` is for the command.
     """
 
     action: str
@@ -52,6 +52,7 @@ class Case:
     asks: Mapping[Entrance, Ask]
     on: str = "plain"
     queued: OperationKind | None = None
+    stdin: bytes = b"correct horse\n"
 
 
 DONE = "done"
@@ -134,6 +135,11 @@ def _unprotect() -> dict[Entrance, Ask]:
         ADMIN: _selected("unprotect"),
         **_command("protect", "{filename}", "--off"),
     }
+
+
+def _location(method: str, path: str, body: Any, *arguments: str) -> dict[Entrance, Ask]:
+    route = f"/api/v1/locations{path and '/<str:name>'}{path.removeprefix('.')}"
+    return {API: Ask(f"{method} {route}", body), COMMAND: Ask("", arguments=("location", *arguments))}
 
 
 def _cancel() -> dict[Entrance, Ask]:
@@ -442,6 +448,109 @@ CASES = [
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
+    Case("find_locations", "nothing in the way", ADMINISTRATOR, DONE, _location("GET", "", None, "list")),
+    Case("find_location", "nothing in the way", ADMINISTRATOR, DONE, _location("GET", ".", None, "show", LOCATION)),
+    Case(
+        "add_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "", {"name": "attic", "url": "folder:/mnt"}, "add", "attic", "--url", "folder:/mnt"),
+    ),
+    Case(
+        "add_location",
+        "the name is taken",
+        ADMINISTRATOR,
+        "location_invalid",
+        _location("POST", "", {"name": LOCATION, "url": "folder:/mnt"}, "add", LOCATION, "--url", "folder:/mnt"),
+    ),
+    Case(
+        "change_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("PATCH", ".", {"keep": 3}, "change", LOCATION, "--keep", "3"),
+    ),
+    Case(
+        "remove_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("DELETE", ".", None, "remove", LOCATION, "--yes"),
+    ),
+    Case(
+        "remove_location",
+        "its operation is open",
+        ADMINISTRATOR,
+        "location_busy",
+        _location("DELETE", ".", None, "remove", LOCATION, "--yes"),
+        queued=OperationKind.COPY,
+    ),
+    Case(
+        "request_location_test",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/test", None, "test", LOCATION),
+    ),
+    Case(
+        "request_location_test",
+        "another one is open",
+        ADMINISTRATOR,
+        "location_busy",
+        _location("POST", "/test", None, "test", LOCATION),
+        queued=OperationKind.COPY,
+    ),
+    Case(
+        "request_copies",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/sync", {"accept_empty": True}, "sync", LOCATION, "--accept-empty"),
+    ),
+    Case(
+        "request_copies",
+        "another one is open",
+        ADMINISTRATOR,
+        "location_busy",
+        _location("POST", "/sync", {}, "sync", LOCATION),
+        queued=OperationKind.CHECK_COPY,
+    ),
+    Case(
+        "request_copy_check",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/check", None, "check", LOCATION),
+    ),
+    Case(
+        "confirm_host_key",
+        "another one was offered",
+        ADMINISTRATOR,
+        "location_invalid",
+        {API: _location("POST", "/host-key", {"host_key": "ssh-ed25519 AAAA"})[API]},
+    ),
+    Case(
+        "new_location_key",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/key", None, "key", "new", LOCATION),
+    ),
+    Case(
+        "confirm_location_key",
+        "the user says so",
+        ADMINISTRATOR,
+        DONE,
+        {API: _location("POST", "/key/confirm", {"key_saved": True})[API]},
+    ),
+    Case(
+        "confirm_location_key",
+        "it is no identity",
+        ADMINISTRATOR,
+        "identity_invalid",
+        _location("POST", "/key/confirm", {"identity": "correct horse"}, "key", "confirm", LOCATION),
+    ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]
 

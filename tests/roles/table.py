@@ -34,6 +34,7 @@ PROTECT, VERIFY = "operations.protect_backup", "operations.verify_backup"
 DOWNLOAD, DELETE, RESTORE = "operations.download_backup", "operations.delete_backup", "operations.restore_backup"
 VIEW_OPERATION = "operations.view_operation"
 VIEW_SETTINGS, CHANGE_SETTINGS = "operations.view_backupsettings", "operations.change_backupsettings"
+MANAGE_LOCATIONS = "operations.manage_locations"
 EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 
 # Users who may start an operation may cancel it.
@@ -45,6 +46,9 @@ CANCEL = {
     OperationKind.RESTORE: (ADMINISTRATOR, RESTORE),
     OperationKind.PRUNE: (ADMINISTRATOR, DELETE),
     OperationKind.DELETE: (ADMINISTRATOR, DELETE),
+    OperationKind.COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
+    OperationKind.CHECK_COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
+    OperationKind.TEST_LOCATION: (ADMINISTRATOR, MANAGE_LOCATIONS),
 }
 
 # --- Pages -----------------------------------------------------------------------------------------------------------
@@ -142,8 +146,11 @@ PAGES: dict[str, Row] = {
 
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
+_LOCATION = f"{_V1}/locations/<str:name>"
 FILTER = "A filter of the history"
 """A filter that exists."""
+LOCATION = "nas"
+"""A folder that is a tested location. Its recovery key is saved."""
 MODELS = {kind.url_slug: kind.model.__name__.lower() for kind in KINDS.values()}
 
 
@@ -192,6 +199,30 @@ CALLS: dict[str, Row] = {
     ),
     f"GET {_V1}/backups/schedule": row(VIEWER, VIEW_SETTINGS, does="show the schedule"),
     f"PUT {_V1}/backups/schedule": row(ADMINISTRATOR, CHANGE_SETTINGS, does="change the schedule", body={}),
+    **{
+        f"{method} {route}": row(ADMINISTRATOR, MANAGE_LOCATIONS, **more)
+        for method, route, more in (
+            ("GET", f"{_V1}/locations", {"does": "list locations"}),
+            (
+                "POST",
+                f"{_V1}/locations",
+                {"does": "add a location", "answer": 201, "body": {"name": "attic", "url": "folder:/mnt/attic"}},
+            ),
+            ("GET", _LOCATION, {"does": "show a location"}),
+            ("PATCH", _LOCATION, {"does": "change a location", "body": {"keep": 3}}),
+            ("DELETE", _LOCATION, {"does": "remove a location", "answer": 204}),
+            ("POST", f"{_LOCATION}/test", {"does": "test a location", "answer": 202}),
+            ("POST", f"{_LOCATION}/sync", {"does": "copy to a location", "answer": 202, "body": {}}),
+            ("POST", f"{_LOCATION}/check", {"does": "check a copy", "answer": 202}),
+            (
+                "POST",
+                f"{_LOCATION}/host-key",
+                {"does": "confirm a host key", "answer": 400, "body": {"host_key": "ssh-rsa AAAA"}},
+            ),
+            ("POST", f"{_LOCATION}/key", {"does": "make a recovery key"}),
+            ("POST", f"{_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
+        )
+    },
     f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),
     f"GET {_V1}/operations/<str:operation_id>": row(VIEWER, VIEW_OPERATION, does="show an operation"),
     **{
@@ -344,6 +375,7 @@ COMMANDS = {
         "completion",
         "config",
         "expression",
+        "location",
         "operation",
         "portable",
         "prepare",

@@ -23,8 +23,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations import actions
-from tvarr_backup.operations.models import Operation, OperationState, Origin
-from tvarr_backup.operations.track import create_operation
+from tvarr_backup.operations.models import Operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted by SQLite; roles are the same elsewhere
 
@@ -132,13 +131,13 @@ def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str)
         return world.answer(person, ask.key, row)[1]
     with world.undoing():
         if case.queued:
-            create_operation(case.queued, origin=Origin.WEB, state=OperationState.QUEUED)
+            world.queue(case.queued)
         applied = world.make_import(None, is_applied=True)
         before, newest = world.state(), Operation.objects.first()
         given = {"filename": filename, "export": world.export, "operation": newest and newest.pk, "applied": applied}
         command, *arguments = [word.format(**given) for word in ask.arguments]
         with suppress(CommandError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"correct horse\n")))
+            patch.setattr("sys.stdin", TextIOWrapper(BytesIO(case.stdin)))
             call_command(command, *arguments, stdout=StringIO(), stderr=StringIO())
         return bool(world.state() != before)
 

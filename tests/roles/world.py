@@ -24,7 +24,7 @@ from django.test import Client
 from tests import factories
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
-from tests.roles.table import FILTER
+from tests.roles.table import FILTER, LOCATION
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.scopes import Scope
@@ -33,14 +33,18 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.operations import history
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
+from tvarr_backup.operations.kinds import KINDS as OPERATIONS
 from tvarr_backup.operations.models import (
     HistoryEvent,
     ImportRecord,
     ImportState,
     ItemVersion,
+    Location,
+    Operation,
     OperationKind,
     OperationState,
     Origin,
@@ -105,6 +109,7 @@ class World:
             KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
         }
         factories.FilterFactory.create(name=FILTER)
+        self.location = _make_location(template.with_name("nas"))
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
@@ -164,7 +169,7 @@ class World:
             owner = person.user if use == ["own"] else self._owner
             known["record"] = self.make_import(owner, is_applied="/undo" in route or "/imports/" in route)
             if row.queued:
-                queued = create_operation(row.queued, origin=Origin.WEB, state=OperationState.QUEUED)
+                queued = self.queue(row.queued)
                 known["operation"] = str(queued.pk)
                 if "/admin/operations/operation/" in route:
                     known["object_id"] = str(queued.pk)
@@ -175,6 +180,10 @@ class World:
                 b"".join(response)  # closes the files
             changed = method not in {"GET", "HEAD"} and self.state() != before
         return _outcome(response, row, address, changed=changed), changed
+
+    def queue(self, kind: OperationKind) -> Operation:
+        arguments = {"location": str(self.location.pk)} if OPERATIONS[kind].has_location else {}
+        return create_operation(kind, origin=Origin.WEB, state=OperationState.QUEUED, arguments=arguments)
 
     def make_import(self, owner: User | None, *, is_applied: bool) -> str:
         """Return the key of a new import of a user."""
@@ -227,6 +236,20 @@ def _backup(folder: Path, on: str) -> Backup:
         return rewrite_sidecar(folder, work, backup, **_RECORDED[on])
 
 
+def _make_location(folder: Path) -> Location:
+    folder.mkdir()
+    now = datetime.now(UTC)
+    return Location.objects.create(
+        name=LOCATION,
+        kind=LocationKind.FOLDER,
+        options={"path": str(folder)},
+        recipient="age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+        is_key_saved=True,
+        created_at=now,
+        tested_at=now,
+    )
+
+
 def named(permissions: Collection[str]) -> list[Permission]:
     found = [
         permission
@@ -253,7 +276,7 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "record": known["record"],
         "applied": known["record"],
         "import_id": known["record"],
-        "name": "guides/install",
+        "name": LOCATION if "/locations/" in route else "guides/install",
         "event_id": str(HistoryEvent.objects.latest("pk").pk),
         "number": str(HistoryEvent.objects.latest("pk").pk),
         "kind": "filters",

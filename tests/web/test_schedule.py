@@ -237,8 +237,16 @@ def test_back_to_the_environment(client: Client) -> None:
         ({"often": "week", "day": "XYZ"}, "day", "Select a valid choice. XYZ is not one of the available choices."),
         ({"often": "week", "day": ""}, "day", "Select one."),
         ({"often": "hours", "hours": "5"}, "hours", "Select a valid choice. 5 is not one of the available choices."),
-        ({"often": "cron", "cron": "x y"}, "cron", 'Expected five cron fields that match some date, such as "0 2 * * 1,4"'),
-        ({"often": "cron", "cron": ""}, "cron", 'Expected five cron fields that match some date, such as "0 2 * * 1,4"'),
+        (
+            {"often": "cron", "cron": "x y"},
+            "cron",
+            'Expected five cron fields that match some date, such as "0 2 * * 1,4"',
+        ),
+        (
+            {"often": "cron", "cron": ""},
+            "cron",
+            'Expected five cron fields that match some date, such as "0 2 * * 1,4"',
+        ),
         ({"often": "sometimes"}, "often", "Select a valid choice. sometimes is not one of the available choices."),
         ({"time_zone": "Mars/Base"}, "time_zone", 'Expected a time zone such as "Europe/Berlin", got'),
         ({"time_zone": ""}, "time_zone", "This field is required."),

@@ -63,6 +63,8 @@ def read_key(text: str) -> Key:
 
 
 def _as_recipient(text: str) -> Any:
+    if text.upper().startswith(_IDENTITY_START):
+        raise RecipientInvalid('Expected a recipient of age such as "age1…", got an identity, which must stay secret.')
     kind: Any = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
     try:
         return kind.from_str(text)

@@ -202,13 +202,13 @@ def _host_key_refused(address: Address, host_key: str) -> LocationUntrusted:
             "The host key of {host} has changed: expected {expected}, got {host_key}. No password was sent. "
             "If the server was not reinstalled, the connection may be intercepted. "
             "If it was, confirm the new key.",
-            host_key,
+            host_key=host_key,
             host=host,
             expected=expected,
         )
     return LocationUntrusted(
         "The host key of {host} has not been confirmed yet. It is {host_key}. No password was sent. "
         "Compare it with the key on the server, then confirm it.",
-        host_key,
+        host_key=host_key,
         host=host,
     )

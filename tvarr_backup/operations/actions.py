@@ -573,14 +573,17 @@ def confirm_host_key(actor: Actor, name: str, host_key: str) -> Location:
 def new_location_key(actor: Actor, name: str) -> Key:
     """Make a key for a location, and store its recipient. The identity is returned only here, and is not stored.
 
-    Raises `LocationNotFound`, `LocationBusy` if there are encrypted copies already, and `LocationUnsupported`.
+    Raises `LocationNotFound`, `LocationInvalid` if there are encrypted copies already, and `LocationUnsupported`.
     """
     actor.require(MANAGE_LOCATIONS)
     return locations.new_key_for(locations.find_location(name))
 
 
-def confirm_location_key(actor: Actor, name: str, identity: str) -> Location:
-    """Record that the user has saved the recovery key, which `identity` proves. Raises `IdentityInvalid` and `IdentityWrong`."""
+def confirm_location_key(actor: Actor, name: str, identity: str | None) -> Location:
+    """Record that the user has saved the recovery key, which `identity` proves; without one, the user says so.
+
+    Raises `LocationNotFound`, `LocationInvalid` if the location is not encrypted, `IdentityInvalid` and `IdentityWrong`.
+    """
     actor.require(MANAGE_LOCATIONS)
     return locations.confirm_key(locations.find_location(name), identity)
 
