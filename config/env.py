@@ -49,6 +49,7 @@ OWN_PATHS = (
         "healthz",
         "history",
         "import",
+        "locations",
         "metrics",
         "operations",
     ),

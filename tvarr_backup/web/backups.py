@@ -34,6 +34,7 @@ from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.health import check_health
 from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.locations import find_copies
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupSettings,
@@ -83,10 +84,12 @@ def backups(request: HttpRequest) -> HttpResponse:
     deletions = {backup.filename for backup in expired(listing.backups, stored.policy(), now)} if stored else set()
     rules = find_rules(listing.backups, stored.policy(), now) if stored else {}
     required = conf.required_schema()
+    copies = find_copies([backup.filename for backup in page]) if stored else {}
     rows = [
         BackupRow(
             backup,
             state_of(backup.sidecar, required),
+            copies=copies.get(backup.filename, ()),
             will_be_deleted=backup.filename in deletions,
             kept=describe_periods(rules.get(backup.filename, [])),
             may_change_protection=actions.may_unprotect(actor, backup.sidecar, now),
@@ -178,6 +181,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
     row = BackupRow(
         found,
         state_of(found.sidecar, conf.required_schema()),
+        copies=find_copies([filename]).get(filename, ()),
         will_be_deleted=reason is None,
         may_change_protection=actions.may_unprotect(_actor(request), found.sidecar, now),
     )

@@ -21,6 +21,7 @@ class Place(NamedTuple):
 
 _PLACES = (
     ("Backups", "home", "operations.view_backup"),
+    ("Locations", "locations", "operations.manage_locations"),
     ("Export", "export", "access.export_configuration"),
     ("Import", "import", "access.import_configuration"),
     ("Configuration", "configuration", "access.export_configuration"),
