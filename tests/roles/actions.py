@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
-from tests.roles.table import FILTER
+from tests.roles.table import CHANGED_LOCATION, FILTER, NEW_LOCATION
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -164,6 +164,17 @@ def _create_user(name: str) -> dict[Entrance, Ask]:
     }
 
 
+_LOCATION = "/locations/<slug:location>/"
+
+
+def _on_location(page: str, body: Any = None) -> dict[Entrance, Ask]:
+    return {PAGE: Ask(f"POST {_LOCATION}{page}/", body)}
+
+
+def _add_location(**changes: str) -> dict[Entrance, Ask]:
+    return {PAGE: Ask("POST /locations/add/", NEW_LOCATION | changes, "kind=folder")}
+
+
 _KEEP_ONE = {"enabled": "True", "often": "day", "at": "02:00", "keeping": "newest", "keep": "1", "time_zone": "UTC"}
 
 
@@ -171,7 +182,7 @@ def _without(asks: dict[Entrance, Ask], *entrances: Entrance) -> dict[Entrance, 
     return {entrance: ask for entrance, ask in asks.items() if entrance not in entrances}
 
 
-BACKUP = OperationKind.BACKUP
+BACKUP, COPY = OperationKind.BACKUP, OperationKind.COPY
 CASES = [
     Case("request_backup", "nothing in the way", OPERATOR, DONE, _without(_create("by hand"), COMMAND)),
     Case("request_backup", "the note is too long", OPERATOR, "note_invalid", _create(_TOO_LONG)),
@@ -435,6 +446,49 @@ CASES = [
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
+    Case("find_locations", "nothing in the way", ADMINISTRATOR, DONE, {PAGE: Ask("GET /locations/")}),
+    Case("find_location", "nothing in the way", ADMINISTRATOR, DONE, {PAGE: Ask(f"GET {_LOCATION}")}),
+    Case("add_location", "nothing in the way", ADMINISTRATOR, DONE, _add_location()),
+    Case("add_location_with_key", "nothing in the way", ADMINISTRATOR, DONE, _add_location(encryption="new")),
+    Case("change_location", "nothing in the way", ADMINISTRATOR, DONE, _on_location("change", CHANGED_LOCATION)),
+    Case("change_location", "it is paused", ADMINISTRATOR, DONE, _on_location("pause", {"enabled": "false"})),
+    Case("remove_location", "nothing in the way", ADMINISTRATOR, DONE, _on_location("remove")),
+    Case("remove_location", "it is busy", ADMINISTRATOR, "location_busy", _on_location("remove"), queued=COPY),
+    Case("request_location_test", "nothing in the way", ADMINISTRATOR, DONE, _on_location("test")),
+    Case("request_location_test", "it is busy", ADMINISTRATOR, "location_busy", _on_location("test"), queued=COPY),
+    Case("request_copies", "nothing in the way", ADMINISTRATOR, DONE, _on_location("copy")),
+    Case("request_copies", "it is busy", ADMINISTRATOR, "location_busy", _on_location("copy"), queued=COPY),
+    Case("request_copy_check", "nothing in the way", ADMINISTRATOR, DONE, _on_location("check")),
+    Case("request_copy_check", "it is busy", ADMINISTRATOR, "location_busy", _on_location("check"), queued=COPY),
+    Case(
+        "confirm_host_key",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _on_location("host-key", {"host_key": "{host_key}"}),
+    ),
+    Case(
+        "confirm_host_key",
+        "it is another one",
+        ADMINISTRATOR,
+        "location_invalid",
+        _on_location("host-key", {"host_key": "ssh-rsa BBBB"}),
+    ),
+    Case("new_location_key", "nothing in the way", ADMINISTRATOR, DONE, _on_location("key", {"make": "yes"})),
+    Case(
+        "confirm_location_key",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _on_location("key", {"identity": "{identity}"}),
+    ),
+    Case(
+        "confirm_location_key",
+        "it is not an identity",
+        ADMINISTRATOR,
+        "identity_invalid",
+        _on_location("key", {"identity": "age"}),
+    ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]
 

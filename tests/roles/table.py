@@ -34,6 +34,7 @@ PROTECT, VERIFY = "operations.protect_backup", "operations.verify_backup"
 DOWNLOAD, DELETE, RESTORE = "operations.download_backup", "operations.delete_backup", "operations.restore_backup"
 VIEW_OPERATION = "operations.view_operation"
 VIEW_SETTINGS, CHANGE_SETTINGS = "operations.view_backupsettings", "operations.change_backupsettings"
+MANAGE_LOCATIONS = "operations.manage_locations"
 EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 
 # Users who may start an operation may cancel it.
@@ -45,12 +46,30 @@ CANCEL = {
     OperationKind.RESTORE: (ADMINISTRATOR, RESTORE),
     OperationKind.PRUNE: (ADMINISTRATOR, DELETE),
     OperationKind.DELETE: (ADMINISTRATOR, DELETE),
+    OperationKind.COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
+    OperationKind.CHECK_COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
+    OperationKind.TEST_LOCATION: (ADMINISTRATOR, MANAGE_LOCATIONS),
 }
 
 # --- Pages -----------------------------------------------------------------------------------------------------------
 
 _ONE = "/backups/<str:filename>/"
 _OPERATION = "/operations/<ulid:pk>/"
+_LOCATION = "/locations/<slug:location>/"
+NEW_LOCATION = {
+    "name": "new",
+    "option_path": "/mnt/nas",
+    "keeping": "all",
+    "encryption": "none",
+}
+CHANGED_LOCATION = {
+    "name": "nas",
+    "option_host": "nas.example.com",
+    "option_port": "22",
+    "option_user": "me",
+    "option_path": "/elsewhere",
+    "keeping": "all",
+}
 _IMPORT, _APPLIED = "/import/<ulid:record>/", "/import/<ulid:applied>/"
 
 PAGES: dict[str, Row] = {
@@ -96,6 +115,32 @@ PAGES: dict[str, Row] = {
     "GET /configuration/events/<int:number>/": row(VIEWER, EXPORT, does="read an event"),
     "GET /configuration/items/<str:kind>/<str:row_id>/": row(VIEWER, EXPORT, does="read the history of an item"),
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
+    "GET /locations/": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="list locations"),
+    "GET /locations/add/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    "POST /locations/add/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="add a location", query="kind=folder", body=NEW_LOCATION
+    ),
+    f"GET {_LOCATION}": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="show a location"),
+    f"POST {_LOCATION}test/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="test a location"),
+    f"POST {_LOCATION}copy/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="copy to a location"),
+    f"POST {_LOCATION}check/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="check a copy"),
+    f"POST {_LOCATION}pause/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="change a location", body={"enabled": "false"}
+    ),
+    f"POST {_LOCATION}host-key/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="confirm a host key", body={"host_key": "{host_key}"}
+    ),
+    f"GET {_LOCATION}change/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}change/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="change a location", body=CHANGED_LOCATION
+    ),
+    f"GET {_LOCATION}key/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}key/": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="make a key", body={"make": "yes"}),
+    f"POST {_LOCATION}key/ confirm": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="confirm a key", body={"identity": "{identity}"}
+    ),
+    f"GET {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="remove a location"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
     "POST /export/download/": row(VIEWER, EXPORT, does="export", body={"all": "filters"}),

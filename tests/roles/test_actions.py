@@ -23,8 +23,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations import actions
-from tvarr_backup.operations.models import Operation, OperationState, Origin
-from tvarr_backup.operations.track import create_operation
+from tvarr_backup.operations.models import Operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted by SQLite; roles are the same elsewhere
 
@@ -33,6 +32,10 @@ FORMS = {
     "POST /backups/delete/",
     "POST /backups/<str:filename>/restore/",
     "POST /settings/",
+    "GET /locations/",
+    "GET /locations/<slug:location>/",
+    "POST /locations/add/",
+    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "remove")),
 }
 IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 """Refusals of operations that had started; only their records change."""
@@ -132,7 +135,7 @@ def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str)
         return world.answer(person, ask.key, row)[1]
     with world.undoing():
         if case.queued:
-            create_operation(case.queued, origin=Origin.WEB, state=OperationState.QUEUED)
+            world.queue(case.queued)
         applied = world.make_import(None, is_applied=True)
         before, newest = world.state(), Operation.objects.first()
         given = {"filename": filename, "export": world.export, "operation": newest and newest.pk, "applied": applied}

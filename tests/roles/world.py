@@ -33,14 +33,17 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
-from tvarr_backup.operations import history
+from tvarr_backup.locations.addresses import LocationKind
+from tvarr_backup.operations import history, locations
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
+from tvarr_backup.operations.kinds import KINDS as OPERATION_KINDS
 from tvarr_backup.operations.models import (
     HistoryEvent,
     ImportRecord,
     ImportState,
     ItemVersion,
+    Operation,
     OperationKind,
     OperationState,
     Origin,
@@ -51,6 +54,7 @@ from tvarr_backup.portable.kinds import KINDS
 
 _MISSING = "tvarr-backup-2001-01-01T00-00-00.db.gz"
 _ALIASES = ("default", "tvarr")
+_HOST_KEY = "ssh-ed25519 AAAA"
 _EXPORT = json.dumps(document(FILTERS, filter_item())).encode()
 
 
@@ -116,12 +120,26 @@ class World:
         self._owner = factories.UserFactory.create()
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
+        key = locations.new_key()
+        options = {"host": "nas.example.com", "user": "me", "path": "/backups", "password": "wharf-lantern"}
+        now = datetime.now(UTC)
+        self.location = locations.add_location(
+            "nas",
+            LocationKind.SFTP,
+            options,
+            recipient=key.recipient,
+            is_key_saved=True,
+            tested_at=now,
+            offered_host_key=_HOST_KEY,
+        )
         self._objects = {f"/admin/{row._meta.app_label}/{row._meta.model_name}/": str(row.pk) for row in rows}
         self._objects["/admin/operations/backupsettings/"] = "1"
         self._known = {
             "content_type_id": str(ContentType.objects.get(app_label="auth", model="user").pk),
             "static": f"/{settings.STATIC_URL.lstrip('/')}",
             "item": f"filters/{self._rows['filters'].name}",
+            "host_key": _HOST_KEY,
+            "identity": key.identity,
         }
 
     # --- People -------------------------------------------------------------------------------------------------------
@@ -164,7 +182,7 @@ class World:
             owner = person.user if use == ["own"] else self._owner
             known["record"] = self.make_import(owner, is_applied="/undo" in route or "/imports/" in route)
             if row.queued:
-                queued = create_operation(row.queued, origin=Origin.WEB, state=OperationState.QUEUED)
+                queued = self.queue(row.queued)
                 known["operation"] = str(queued.pk)
                 if "/admin/operations/operation/" in route:
                     known["object_id"] = str(queued.pk)
@@ -175,6 +193,11 @@ class World:
                 b"".join(response)  # closes the files
             changed = method not in {"GET", "HEAD"} and self.state() != before
         return _outcome(response, row, address, changed=changed), changed
+
+    def queue(self, kind: OperationKind) -> Operation:
+        """Store a queued operation, without a task."""
+        arguments = {"location": str(self.location.pk)} if OPERATION_KINDS[kind].has_location else {}
+        return create_operation(kind, origin=Origin.WEB, state=OperationState.QUEUED, arguments=arguments)
 
     def make_import(self, owner: User | None, *, is_applied: bool) -> str:
         """Return the key of a new import of a user."""
@@ -257,6 +280,7 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "event_id": str(HistoryEvent.objects.latest("pk").pk),
         "number": str(HistoryEvent.objects.latest("pk").pk),
         "kind": "filters",
+        "location": "nas",
         "item_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",

@@ -97,7 +97,7 @@ def test_the_list_shows_state_copies_and_address(client: Client, copied: list[Ba
     assert f"Folder: folder:{share}" in text
     assert "In sync , compared" in text
     assert re.search(r"3 \([\d.]+ kB\)", text)
-    assert "After the next backup" in text
+    assert "after the next backup" in text
 
 
 def test_the_list_says_why_a_location_fails_and_when_the_next_attempt_is(client: Client, nas: Location) -> None:

@@ -22,6 +22,7 @@ from tvarr_backup.errors import (
     IdentityWrong,
     LocationBusy,
     LocationError,
+    LocationNotFound,
     RecipientInvalid,
     TvarrBackupError,
 )
@@ -79,6 +80,7 @@ def locations(request: HttpRequest) -> HttpResponse:
         actions.find_locations(_actor(request))
         .prefetch_related(None)
         .annotate(number=Count("copies"), size=Sum("copies__size"), newest=Max("copies__filename"))
+        .order_by("name")
     )
     rows = [LocationRow(one, one.number, one.size or 0, moment_of(one.newest)) for one in found]
     context = {
@@ -169,16 +171,20 @@ def check(request: HttpRequest, location: str) -> HttpResponse:
 
 def _start(request: HttpRequest, location: str, start: Callable[[], Operation]) -> HttpResponse:
     """Start an operation, which the page of the location shows. A second click changes nothing."""
-    found = actions.find_location(_actor(request), location)
     try:
         start()
-    except LocationBusy as problem:
-        own = Operation.objects.filter(state__in=OPEN_STATES, location=str(found.pk), requested_by=request.user.pk)
-        if not own.exists():
-            messages.error(request, problem.sentence.for_page())
+    except LocationNotFound:
+        raise
     except TvarrBackupError as problem:
-        messages.error(request, problem.sentence.for_page())
-    return _page_of(found)
+        if not (isinstance(problem, LocationBusy) and _has_own(request, location)):
+            messages.error(request, problem.sentence.for_page())
+    return HttpResponseRedirect(reverse("location", args=[location]))
+
+
+def _has_own(request: HttpRequest, location: str) -> bool:
+    """Return whether the user's own operation of a location is open."""
+    key = str(actions.find_location(_actor(request), location).pk)
+    return Operation.objects.filter(state__in=OPEN_STATES, location=key, requested_by=request.user.pk).exists()
 
 
 @login_required
