@@ -217,7 +217,7 @@ def _read_records() -> Records:
 
 def _observe_locations() -> Iterator[ObservedLocation]:
     damaged = Count("copies", filter=~Q(copies__problem=""))
-    for location in Location.objects.annotate(number=Count("copies"), damaged=damaged):
+    for location in Location.objects.annotate(number=Count("copies"), damaged=damaged).order_by("name"):
         yield ObservedLocation(
             name=location.name,
             state=location.state,

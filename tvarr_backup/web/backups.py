@@ -119,14 +119,18 @@ def backups(request: HttpRequest) -> HttpResponse:
 
 
 def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation]) -> Operation | None:
-    """Return an open operation, or else the user's newest result until it is dismissed."""
+    """Return an open operation, or else the user's newest result until it is dismissed.
+
+    The progress bar shows those of locations, so that a copy does not hide the result of a backup.
+    """
     if not request.user.has_perm("operations.view_operation"):
         return None
-    if open_operations:
-        return open_operations[-1]
+    in_line = [operation for operation in open_operations if not operation.location]
+    if in_line:
+        return in_line[-1]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
     own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
-    newest = own.exclude(kind=OperationKind.DELETE).first()
+    newest = own.filter(location="").exclude(kind=OperationKind.DELETE).first()
     if newest is None or newest.pk <= request.session.get(DISMISSED, ""):
         return None
     newest.requested_by = cast("User", request.user)  # already loaded

@@ -34,6 +34,7 @@ _ICONS = {
     LocationState.KEY_UNSAVED: "key",
     LocationState.PAUSED: "info-circle",
 }
+_LEVELS = {LocationState.IN_SYNC: "good", LocationState.BEHIND: "warning", LocationState.FAILING: "failing"}
 _BEFORE_SINCE = {LocationState.IN_SYNC: "compared", LocationState.UNTESTED: "added", LocationState.KEY_UNSAVED: "added"}
 
 
@@ -58,6 +59,11 @@ class LocationRow:
     @property
     def state_icon(self) -> str:
         return _ICONS[self.state]
+
+    @property
+    def level(self) -> str:
+        """The class of its card."""
+        return _LEVELS.get(self.state, "none")
 
     @property
     def before_since(self) -> str:
