@@ -84,7 +84,8 @@ def backups(request: HttpRequest) -> HttpResponse:
     deletions = {backup.filename for backup in expired(listing.backups, stored.policy(), now)} if stored else set()
     rules = find_rules(listing.backups, stored.policy(), now) if stored else {}
     required = conf.required_schema()
-    copies = find_copies([backup.filename for backup in page]) if stored else {}
+    has_locations = observation.records is not None and observation.records.locations
+    copies = find_copies([backup.filename for backup in page]) if has_locations else {}
     rows = [
         BackupRow(
             backup,

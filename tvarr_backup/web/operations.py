@@ -221,10 +221,9 @@ def history(request: HttpRequest) -> HttpResponse:
     both = operations.values_list("created_at", "pk").union(imports.values_list("finished_at", "pk"), all=True)
     page = Paginator(both.order_by("-created_at", "-id"), _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     keys = [key for _, key in page]
-    names = labels.location_names()
-    found = {
-        one.pk: operation_row(one, find, names) for one in operations.select_related("requested_by").filter(pk__in=keys)
-    }
+    listed = list(operations.select_related("requested_by").filter(pk__in=keys))
+    names = labels.location_names() if any(one.location for one in listed) else {}
+    found = {one.pk: operation_row(one, find, names) for one in listed}
     of_imports = [key for key in keys if key not in found]
     applied = imports.select_related("requested_by").defer("result", "log").filter(pk__in=of_imports)
     may_undo = of_imports and request.user.has_perm(actions.IMPORT)
