@@ -50,6 +50,7 @@ OWN_PATHS = (
         "healthz",
         "history",
         "import",
+        "locations",
         "metrics",
         "operations",
     ),

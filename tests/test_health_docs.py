@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.installation import ROOT
 from tvarr_backup.api.metrics import metrics
 from tvarr_backup.operations.health import Subject
-from tvarr_backup.operations.models import OperationKind, Origin
+from tvarr_backup.operations.models import Location, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +25,8 @@ def names(tmp_path: Path, settings: Any) -> set[str]:
     """Of every metric that there can be."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     run_here(OperationKind.BACKUP, origin=Origin.COMMAND)
+    now = datetime.now(UTC)
+    Location.objects.create(name="nas", kind="folder", options={"path": "/mnt/nas"}, created_at=now, in_sync_at=now)
     families = text_string_to_metric_families(metrics().decode())
     return {sample.name for family in families for sample in family.samples}
 

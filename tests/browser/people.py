@@ -55,7 +55,9 @@ _UNTIL_COLOURS_HAVE_CHANGED = """async () => {
     await atMost(new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))));
     await atMost(Promise.allSettled(document.getAnimations().map(each => each.finished)));
 }"""
-_ANSWERS = ("/account/", "/import/", "/settings/", "/settings/reset/", "/sign-in/", "/export/preview/")
+_ANSWERS = re.compile(
+    r"/(account|import|settings|settings/reset|sign-in|export/preview|locations/add|locations/[a-z0-9-]+/(change|key))/"
+)
 """Addresses that may answer a form with a page. All others must redirect, so that the page can be reloaded."""
 _TELL_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", found =>
@@ -122,7 +124,7 @@ class Person:
             self.page.get_by_role(role, name=name, exact=True).click()
         self._reach(reached.value, name, status)
         if reached.value.request.method == "POST" and status < 400:
-            assert self._where(self.page.url) in _ANSWERS, (
+            assert _ANSWERS.fullmatch(self._where(self.page.url)), (
                 f"{name}: the page would send the form again when it is reloaded"
             )
         return self.page

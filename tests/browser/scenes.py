@@ -630,6 +630,43 @@ def settings(studio: Studio) -> None:
     studio.take("settings-saved", after(page("/settings/"), fill("Time", "03:15"), press("Save")), looks=("wide",))
 
 
+def locations(studio: Studio) -> None:
+    """The pages of locations."""
+    share = studio.installation.data.parent / "share"
+    share.mkdir()
+    studio.take("locations-empty", page("/locations/"))
+    studio.take("location-kinds", page("/locations/add/"), looks=("wide",))
+    studio.take("location-add", page("/locations/add/?kind=sftp"), looks=ALL_LOOKS)
+
+    def mistaken(person: Person) -> None:
+        page("/locations/add/?kind=folder")(person)
+        person.page.get_by_label("Name").fill("My NAS")
+        person.page.get_by_label("Folder").fill("backups")
+        press("Add location")(person)
+
+    studio.take("location-mistake", mistaken, looks=("wide",))
+    person = studio.person()
+    page("/locations/add/?kind=folder")(person)
+    person.page.get_by_label("Name").fill("nas")
+    person.page.get_by_label("Folder").fill(str(share))
+    press("Add location")(person)
+    studio.take("location-untested", page("/locations/nas/"), looks=("wide",))
+    do(studio, "/locations/nas/", "Test")
+    do(studio, "/locations/nas/", "Copy now")
+    studio.take("location", page("/locations/nas/"), looks=ALL_LOOKS, longest=HEIGHT)
+    studio.take("location-change", page("/locations/nas/change/"), looks=("wide",))
+    studio.take("location-remove", page("/locations/nas/remove/"), looks=("wide",))
+
+    def kit(person: Person) -> None:
+        page("/locations/nas/key/")(person)
+        press("Make a new key")(person)
+
+    shell(studio, "from tvarr_backup.operations.models import Location\nLocation.objects.update(is_enabled=False)")
+    studio.take("location-kit", kit)
+    studio.take("location-key", page("/locations/nas/key/"), looks=("wide",))
+    studio.take("locations", page("/locations/"))
+
+
 def history_and_account(studio: Studio) -> None:
     """The History and Account pages."""
     studio.take("history", page("/history/"), longest=HEIGHT)
@@ -708,6 +745,7 @@ SCENES = (
     findings,
     configuration,
     settings,
+    locations,
     history_and_account,
     admin,
     many,

@@ -21,6 +21,15 @@ from django.contrib.auth.models import User
 from tvarr_backup.operations.imports import keep_import
 keep_import({json.dumps(document(FILTERS, filter_item())).encode()!r}, file_name="mine.json", user=User.objects.get())
 """
+_LOCATION = """
+from datetime import UTC, datetime
+from tvarr_backup.locations.addresses import LocationKind
+from tvarr_backup.operations import locations
+options = {"host": "nas.example.com", "user": "me", "path": "/backups", "password": "wharf-lantern"}
+state = {"is_enabled": False, "failing_since": datetime.now(UTC), "error": "The host key is not known yet."}
+state["offered_host_key"] = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFakeFakeFakeFakeFakeFakeFakeFakeFakeFake"
+locations.add_location("nas", LocationKind.SFTP, options, **state)
+"""
 NAMES = sorted(str(pattern.name) for pattern in urlpatterns if pattern.name)
 
 
@@ -31,6 +40,7 @@ def installed(installed: Installation) -> Installation:
     installed.ok("backup", "create", "--note", "before the new provider")
     installed.ok("backup", "create")
     installed.ok("shell", "-c", _PENDING)
+    installed.ok("shell", "-c", _LOCATION)
     file = installed.data / "filters.json"
     file.write_text(json.dumps(document(FILTERS, filter_item("Imported before"))))
     installed.ok("portable", "import", "filters", str(file))
@@ -52,6 +62,7 @@ def parts(site: Site) -> dict[str, str]:
         "pk": operation,
         "filename": newest["filename"],
         "name": "guides/install",
+        "location": "nas",
         "record": imports["pending"],
         "applied": imports["applied"],
         "number": str(event),

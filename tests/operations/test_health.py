@@ -30,7 +30,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode
 from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health, health_as_data
 from tvarr_backup.operations.heartbeat import Heartbeat
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import BackupSettings, Location, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.schedule import change_settings, plan_next_run
 from tvarr_backup.operations.track import create_operation
 
@@ -630,3 +630,83 @@ def test_what_stands_in_the_way_of_a_restore_is_a_warning(
         "warning",
         "No backup can be restored now: tvarr.db cannot be written. Run: chmod.",
     )
+
+
+# --- Locations -------------------------------------------------------------------------------------------------------
+
+
+def located(name: str = "nas", **values: Any) -> Location:
+    """A location that was tested an hour ago and is in sync since a minute, with these changes."""
+    now = datetime.now(UTC)
+    known: dict[str, Any] = {"tested_at": now - timedelta(hours=1), "in_sync_at": now - timedelta(minutes=1)}
+    options = {"path": f"/nowhere/{name}"}
+    return Location.objects.create(name=name, kind="folder", options=options, created_at=now, **known | values)
+
+
+def test_without_a_location_nothing_is_wrong() -> None:
+    expected = ("ok", "There is no location, so backups are only in the backup folder.")
+    assert result_of(Subject.LOCATIONS) == expected
+
+
+def test_locations_in_sync_are_counted_and_others_are_named() -> None:
+    located("bucket")
+    located()
+    located("shed", is_enabled=False)
+    assert result_of(Subject.LOCATIONS) == ("ok", "2 locations in sync. shed: paused.")
+
+
+def test_a_failing_location_is_a_warning_with_its_reason() -> None:
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    located(failing_since=since, error="The disk is full.", error_code="location_full")
+    found = check_health()
+    expected = f"nas has failed since {format_time(since)}: The disk is full."
+    assert result_of(Subject.LOCATIONS, found) == ("warning", expected)
+    assert found.state is HealthState.WARNING
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("behind_since", "nas has been behind since"),
+        ("in_sync_at", "nas has not been compared since"),
+    ],
+)
+def test_a_location_may_be_late_for_a_day(column: str, expected: str) -> None:
+    values: dict[str, Any] = {column: datetime.now(UTC) - timedelta(hours=23)}
+    location = located(**values)
+    assert result_of(Subject.LOCATIONS)[0] == "ok"
+    setattr(location, column, datetime.now(UTC) - timedelta(hours=25))
+    location.save()
+    state, message = result_of(Subject.LOCATIONS)
+    assert (state, message.startswith(expected)) == ("warning", True), message
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"tested_at": None}, "has not been tested yet"),
+        ({"recipient": "age1example"}, "its recovery key has not been confirmed"),
+    ],
+)
+def test_a_location_that_was_never_completed_is_a_warning_after_a_day(values: dict[str, Any], expected: str) -> None:
+    location = located(in_sync_at=None, **values)
+    assert result_of(Subject.LOCATIONS)[0] == "ok"
+    Location.objects.filter(pk=location.pk).update(created_at=datetime.now(UTC) - timedelta(days=2))
+    state, message = result_of(Subject.LOCATIONS)
+    assert (state, expected in message) == ("warning", True), message
+
+
+def test_damaged_copies_are_a_warning() -> None:
+    copy = {"size": 1, "checksum": "", "is_encrypted": False, "sidecar": "", "described": ""}
+    located().copies.create(filename="a", copied_at=datetime.now(UTC), problem="It is damaged.", **copy)
+    state, message = result_of(Subject.LOCATIONS)
+    assert (state, "nas has damaged copies (1)" in message) == ("warning", True), message
+
+
+def test_an_operation_of_a_location_may_wait_for_others() -> None:
+    arguments = {"location": str(located().pk)}
+    operation = create_operation(
+        OperationKind.COPY, origin=Origin.SCHEDULE, state=OperationState.QUEUED, arguments=arguments
+    )
+    Operation.objects.filter(pk=operation.pk).update(created_at=datetime.now(UTC) - timedelta(hours=1))
+    assert result_of(Subject.QUEUE) == ("ok", "No operation is queued.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
-from tests.roles.table import FILTER, LOCATION
+from tests.roles.table import CHANGED_LOCATION, FILTER, LOCATION, NEW_LOCATION
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -170,6 +170,17 @@ def _create_user(name: str) -> dict[Entrance, Ask]:
     }
 
 
+_LOCATION = "/locations/<slug:location>/"
+
+
+def _on_location(page: str, body: Any = None) -> dict[Entrance, Ask]:
+    return {PAGE: Ask(f"POST {_LOCATION}{page}/", body)}
+
+
+def _add_location(**changes: str) -> dict[Entrance, Ask]:
+    return {PAGE: Ask("POST /locations/add/", NEW_LOCATION | changes, "kind=folder")}
+
+
 _KEEP_ONE = {"enabled": "True", "often": "day", "at": "02:00", "keeping": "newest", "keep": "1", "time_zone": "UTC"}
 
 
@@ -177,7 +188,7 @@ def _without(asks: dict[Entrance, Ask], *entrances: Entrance) -> dict[Entrance, 
     return {entrance: ask for entrance, ask in asks.items() if entrance not in entrances}
 
 
-BACKUP = OperationKind.BACKUP
+BACKUP, COPY = OperationKind.BACKUP, OperationKind.COPY
 CASES = [
     Case("request_backup", "nothing in the way", OPERATOR, DONE, _without(_create("by hand"), COMMAND)),
     Case("request_backup", "the note is too long", OPERATOR, "note_invalid", _create(_TOO_LONG)),
@@ -448,14 +459,27 @@ CASES = [
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
-    Case("find_locations", "nothing in the way", ADMINISTRATOR, DONE, _location("GET", "", None, "list")),
-    Case("find_location", "nothing in the way", ADMINISTRATOR, DONE, _location("GET", ".", None, "show", LOCATION)),
+    Case(
+        "find_locations",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("GET", "", None, "list") | {PAGE: Ask("GET /locations/")},
+    ),
+    Case(
+        "find_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("GET", ".", None, "show", LOCATION) | {PAGE: Ask(f"GET {_LOCATION}")},
+    ),
     Case(
         "add_location",
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("POST", "", {"name": "attic", "url": "folder:/mnt"}, "add", "attic", "--url", "folder:/mnt"),
+        _location("POST", "", {"name": "attic", "url": "folder:/mnt"}, "add", "attic", "--url", "folder:/mnt")
+        | _add_location(),
     ),
     Case(
         "add_location",
@@ -464,56 +488,59 @@ CASES = [
         "location_invalid",
         _location("POST", "", {"name": LOCATION, "url": "folder:/mnt"}, "add", LOCATION, "--url", "folder:/mnt"),
     ),
+    Case("add_location_with_key", "nothing in the way", ADMINISTRATOR, DONE, _add_location(encryption="new")),
     Case(
         "change_location",
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("PATCH", ".", {"keep": 3}, "change", LOCATION, "--keep", "3"),
+        _location("PATCH", ".", {"keep": 3}, "change", LOCATION, "--keep", "3")
+        | _on_location("change", CHANGED_LOCATION),
     ),
+    Case("change_location", "it is paused", ADMINISTRATOR, DONE, _on_location("pause", {"enabled": "false"})),
     Case(
         "remove_location",
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("DELETE", ".", None, "remove", LOCATION, "--yes"),
+        _location("DELETE", ".", None, "remove", LOCATION, "--yes") | _on_location("remove"),
     ),
     Case(
         "remove_location",
         "its operation is open",
         ADMINISTRATOR,
         "location_busy",
-        _location("DELETE", ".", None, "remove", LOCATION, "--yes"),
-        queued=OperationKind.COPY,
+        _location("DELETE", ".", None, "remove", LOCATION, "--yes") | _on_location("remove"),
+        queued=COPY,
     ),
     Case(
         "request_location_test",
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("POST", "/test", None, "test", LOCATION),
+        _location("POST", "/test", None, "test", LOCATION) | _on_location("test"),
     ),
     Case(
         "request_location_test",
         "another one is open",
         ADMINISTRATOR,
         "location_busy",
-        _location("POST", "/test", None, "test", LOCATION),
-        queued=OperationKind.COPY,
+        _location("POST", "/test", None, "test", LOCATION) | _on_location("test"),
+        queued=COPY,
     ),
     Case(
         "request_copies",
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("POST", "/sync", {"accept_empty": True}, "sync", LOCATION, "--accept-empty"),
+        _location("POST", "/sync", {"accept_empty": True}, "sync", LOCATION, "--accept-empty") | _on_location("copy"),
     ),
     Case(
         "request_copies",
         "another one is open",
         ADMINISTRATOR,
         "location_busy",
-        _location("POST", "/sync", {}, "sync", LOCATION),
+        _location("POST", "/sync", {}, "sync", LOCATION) | _on_location("copy"),
         queued=OperationKind.CHECK_COPY,
     ),
     Case(
@@ -521,21 +548,39 @@ CASES = [
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("POST", "/check", None, "check", LOCATION),
+        _location("POST", "/check", None, "check", LOCATION) | _on_location("check"),
+    ),
+    Case(
+        "request_copy_check", "another one is open", ADMINISTRATOR, "location_busy", _on_location("check"), queued=COPY
+    ),
+    Case(
+        "confirm_host_key",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _on_location("host-key", {"host_key": "{host_key}"}),
     ),
     Case(
         "confirm_host_key",
         "another one was offered",
         ADMINISTRATOR,
         "location_invalid",
-        {API: _location("POST", "/host-key", {"host_key": "ssh-ed25519 AAAA"})[API]},
+        {API: _location("POST", "/host-key", {"host_key": "ssh-rsa BBBB"})[API]}
+        | _on_location("host-key", {"host_key": "ssh-rsa BBBB"}),
     ),
     Case(
         "new_location_key",
         "nothing in the way",
         ADMINISTRATOR,
         DONE,
-        _location("POST", "/key", None, "key", "new", LOCATION),
+        _location("POST", "/key", None, "key", "new", LOCATION) | _on_location("key", {"make": "yes"}),
+    ),
+    Case(
+        "confirm_location_key",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _on_location("key", {"identity": "{identity}"}),
     ),
     Case(
         "confirm_location_key",
@@ -546,10 +591,11 @@ CASES = [
     ),
     Case(
         "confirm_location_key",
-        "it is no identity",
+        "it is not an identity",
         ADMINISTRATOR,
         "identity_invalid",
-        _location("POST", "/key/confirm", {"identity": "correct horse"}, "key", "confirm", LOCATION),
+        _location("POST", "/key/confirm", {"identity": "correct horse"}, "key", "confirm", LOCATION)
+        | _on_location("key", {"identity": "correct horse"}),
     ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]

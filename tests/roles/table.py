@@ -55,6 +55,21 @@ CANCEL = {
 
 _ONE = "/backups/<str:filename>/"
 _OPERATION = "/operations/<ulid:pk>/"
+_LOCATION = "/locations/<slug:location>/"
+NEW_LOCATION = {
+    "name": "new",
+    "option_path": "/mnt/nas",
+    "keeping": "all",
+    "encryption": "none",
+}
+CHANGED_LOCATION = {
+    "name": "nas",
+    "option_host": "nas.example.com",
+    "option_port": "22",
+    "option_user": "me",
+    "option_path": "/elsewhere",
+    "keeping": "all",
+}
 _IMPORT, _APPLIED = "/import/<ulid:record>/", "/import/<ulid:applied>/"
 
 PAGES: dict[str, Row] = {
@@ -100,6 +115,32 @@ PAGES: dict[str, Row] = {
     "GET /configuration/events/<int:number>/": row(VIEWER, EXPORT, does="read an event"),
     "GET /configuration/items/<str:kind>/<str:row_id>/": row(VIEWER, EXPORT, does="read the history of an item"),
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
+    "GET /locations/": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="list locations"),
+    "GET /locations/add/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    "POST /locations/add/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="add a location", query="kind=folder", body=NEW_LOCATION
+    ),
+    f"GET {_LOCATION}": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="show a location"),
+    f"POST {_LOCATION}test/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="test a location"),
+    f"POST {_LOCATION}copy/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="copy to a location"),
+    f"POST {_LOCATION}check/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="check a copy"),
+    f"POST {_LOCATION}pause/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="change a location", body={"enabled": "false"}
+    ),
+    f"POST {_LOCATION}host-key/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="confirm a host key", body={"host_key": "{host_key}"}
+    ),
+    f"GET {_LOCATION}change/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}change/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="change a location", body=CHANGED_LOCATION
+    ),
+    f"GET {_LOCATION}key/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}key/": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="make a key", body={"make": "yes"}),
+    f"POST {_LOCATION}key/ confirm": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="confirm a key", body={"identity": "{identity}"}
+    ),
+    f"GET {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="remove a location"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
     "POST /export/download/": row(VIEWER, EXPORT, does="export", body={"all": "filters"}),
@@ -146,7 +187,7 @@ PAGES: dict[str, Row] = {
 
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
-_LOCATION = f"{_V1}/locations/<str:name>"
+_API_LOCATION = f"{_V1}/locations/<str:name>"
 FILTER = "A filter of the history"
 """A filter that exists."""
 LOCATION = "nas"
@@ -208,19 +249,19 @@ CALLS: dict[str, Row] = {
                 f"{_V1}/locations",
                 {"does": "add a location", "answer": 201, "body": {"name": "attic", "url": "folder:/mnt/attic"}},
             ),
-            ("GET", _LOCATION, {"does": "show a location"}),
-            ("PATCH", _LOCATION, {"does": "change a location", "body": {"keep": 3}}),
-            ("DELETE", _LOCATION, {"does": "remove a location", "answer": 204}),
-            ("POST", f"{_LOCATION}/test", {"does": "test a location", "answer": 202}),
-            ("POST", f"{_LOCATION}/sync", {"does": "copy to a location", "answer": 202, "body": {}}),
-            ("POST", f"{_LOCATION}/check", {"does": "check a copy", "answer": 202}),
+            ("GET", _API_LOCATION, {"does": "show a location"}),
+            ("PATCH", _API_LOCATION, {"does": "change a location", "body": {"keep": 3}}),
+            ("DELETE", _API_LOCATION, {"does": "remove a location", "answer": 204}),
+            ("POST", f"{_API_LOCATION}/test", {"does": "test a location", "answer": 202}),
+            ("POST", f"{_API_LOCATION}/sync", {"does": "copy to a location", "answer": 202, "body": {}}),
+            ("POST", f"{_API_LOCATION}/check", {"does": "check a copy", "answer": 202}),
             (
                 "POST",
-                f"{_LOCATION}/host-key",
+                f"{_API_LOCATION}/host-key",
                 {"does": "confirm a host key", "answer": 400, "body": {"host_key": "ssh-rsa AAAA"}},
             ),
-            ("POST", f"{_LOCATION}/key", {"does": "make a recovery key"}),
-            ("POST", f"{_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
+            ("POST", f"{_API_LOCATION}/key", {"does": "make a recovery key"}),
+            ("POST", f"{_API_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
         )
     },
     f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),

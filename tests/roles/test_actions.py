@@ -32,6 +32,10 @@ FORMS = {
     "POST /backups/delete/",
     "POST /backups/<str:filename>/restore/",
     "POST /settings/",
+    "GET /locations/",
+    "GET /locations/<slug:location>/",
+    "POST /locations/add/",
+    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "remove")),
 }
 IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 """Refusals of operations that had started; only their records change."""

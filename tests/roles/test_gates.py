@@ -46,6 +46,8 @@ SHOWN_OR_NOT = {
     "web/context.py:_navigation",
     "web/context.py:_running",
     "web/imports.py:_address_of_row",
+    "web/locations.py:location",
+    "web/operations.py:_find_location",
     "web/operations.py:_import_row",
     "web/operations.py:history",
 }

@@ -34,10 +34,10 @@ from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
 from tvarr_backup.locations.addresses import LocationKind
-from tvarr_backup.operations import history
+from tvarr_backup.operations import history, locations
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
-from tvarr_backup.operations.kinds import KINDS as OPERATIONS
+from tvarr_backup.operations.kinds import KINDS as OPERATION_KINDS
 from tvarr_backup.operations.models import (
     HistoryEvent,
     ImportRecord,
@@ -55,6 +55,7 @@ from tvarr_backup.portable.kinds import KINDS
 
 _MISSING = "tvarr-backup-2001-01-01T00-00-00.db.gz"
 _ALIASES = ("default", "tvarr")
+_HOST, _HOST_KEY = "box", "ssh-ed25519 AAAA"
 _EXPORT = json.dumps(document(FILTERS, filter_item())).encode()
 
 
@@ -109,7 +110,6 @@ class World:
             KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
         }
         factories.FilterFactory.create(name=FILTER)
-        self.location = _make_location(template.with_name("nas"))
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
@@ -121,12 +121,22 @@ class World:
         self._owner = factories.UserFactory.create()
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
+        key = locations.new_key()
+        self.location = _make_location(template.with_name("nas"), key.recipient)
+        locations.add_location(
+            _HOST,
+            LocationKind.SFTP,
+            {"host": "nas.example.com", "user": "me", "path": "/backups", "password": "wharf-lantern"},
+            offered_host_key=_HOST_KEY,
+        )
         self._objects = {f"/admin/{row._meta.app_label}/{row._meta.model_name}/": str(row.pk) for row in rows}
         self._objects["/admin/operations/backupsettings/"] = "1"
         self._known = {
             "content_type_id": str(ContentType.objects.get(app_label="auth", model="user").pk),
             "static": f"/{settings.STATIC_URL.lstrip('/')}",
             "item": f"filters/{self._rows['filters'].name}",
+            "host_key": _HOST_KEY,
+            "identity": key.identity,
         }
 
     # --- People -------------------------------------------------------------------------------------------------------
@@ -182,7 +192,8 @@ class World:
         return _outcome(response, row, address, changed=changed), changed
 
     def queue(self, kind: OperationKind) -> Operation:
-        arguments = {"location": str(self.location.pk)} if OPERATIONS[kind].has_location else {}
+        """Store a queued operation, without a task."""
+        arguments = {"location": str(self.location.pk)} if OPERATION_KINDS[kind].has_location else {}
         return create_operation(kind, origin=Origin.WEB, state=OperationState.QUEUED, arguments=arguments)
 
     def make_import(self, owner: User | None, *, is_applied: bool) -> str:
@@ -236,14 +247,14 @@ def _backup(folder: Path, on: str) -> Backup:
         return rewrite_sidecar(folder, work, backup, **_RECORDED[on])
 
 
-def _make_location(folder: Path) -> Location:
+def _make_location(folder: Path, recipient: str) -> Location:
     folder.mkdir()
     now = datetime.now(UTC)
     return Location.objects.create(
         name=LOCATION,
         kind=LocationKind.FOLDER,
         options={"path": str(folder)},
-        recipient="age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+        recipient=recipient,
         is_key_saved=True,
         created_at=now,
         tested_at=now,
@@ -276,10 +287,11 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "record": known["record"],
         "applied": known["record"],
         "import_id": known["record"],
-        "name": LOCATION if "/locations/" in route else "guides/install",
+        "name": (_HOST if "host-key" in route else LOCATION) if "/locations/" in route else "guides/install",
         "event_id": str(HistoryEvent.objects.latest("pk").pk),
         "number": str(HistoryEvent.objects.latest("pk").pk),
         "kind": "filters",
+        "location": _HOST if "host-key" in route else LOCATION,
         "item_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",

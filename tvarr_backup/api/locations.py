@@ -112,8 +112,8 @@ class _OptionMap(TextMap):
 class _Number(Integer):
     def __init__(self, low: int, expected: str, **kwargs: Any) -> None:
         refused = f"Expected {expected}, got %(show_value).20s."
-        messages = {"min_value": refused, "max_value": refused}
-        super().__init__(min_value=low, max_value=MOST_KEPT, error_messages=messages, required=False, **kwargs)
+        kwargs |= {"error_messages": {"min_value": refused, "max_value": refused}, "required": False}
+        super().__init__(min_value=low, max_value=MOST_KEPT, **kwargs)
 
 
 def _number_of_period() -> _Number:
@@ -246,7 +246,8 @@ def _read_options(kind: LocationKind | None, sent: Mapping[str, Any]) -> dict[st
         if address.kind != kind:
             raise serializers.ValidationError({"url": [f"Expected an address of the kind {kind}, got {address.kind}."]})
         options = address.replacements
-    return options | sent.get("options", {})
+    given: Mapping[str, str] = sent.get("options", {})
+    return {**options, **given}
 
 
 def _read_columns(sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from tvarr_backup import __version__
 from tvarr_backup.backups.catalogue import Listing
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState
+from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
+from tvarr_backup.operations.observe import ObservedLocation, Records
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,6 +41,7 @@ class _HealthCollector(Collector):
         )
         yield from _collect_health(health)
         yield from _collect_backups(health.observation.folder.listing)
+        yield from _collect_locations(health.observation.records)
         if health.checks[Subject.DEFAULT].state is HealthState.OK:
             yield from _collect_operations()
 
@@ -102,6 +104,18 @@ def _collect_backups(listing: Listing | None) -> Iterator[Metric]:
     damaged = sum(bool(backup.sidecar.problems) for backup in listing.backups)
     yield _gauge("damaged_backups", "Backups with problems in their last verification.", damaged)
     yield _gauge("broken_backups", "Backups without a readable archive or metadata file.", len(listing.broken))
+
+
+def _collect_locations(records: Records | None) -> Iterator[Metric]:
+    locations = records.locations if records else ()
+    measures: Sequence[tuple[str, str, Callable[[ObservedLocation], float | None]]] = (
+        ("in_sync", "Whether the location has all copies.", lambda one: one.state is LocationState.IN_SYNC),
+        ("failing", "Whether the last attempt in the location failed.", lambda one: one.state is LocationState.FAILING),
+        ("copies", "Number of copies in the location.", lambda one: one.copies),
+        ("last_sync_timestamp_seconds", "When the location had all copies.", lambda one: _timestamp(one.in_sync_at)),
+    )
+    for name, description, measure in measures:
+        yield _table(f"location_{name}", description, ("location",), {(one.name,): measure(one) for one in locations})
 
 
 def _collect_operations() -> Iterator[Metric]:

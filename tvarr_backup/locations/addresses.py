@@ -55,6 +55,11 @@ class Option:
     is_required: bool = False
     default: str = ""
 
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is "yes" or "no"."""
+        return self.read is _read_flag
+
 
 def _read_text(text: str) -> str:
     return _require(text, 0 < len(text) <= _MOST_OF_TEXT and not any(find_hidden(text)))
@@ -285,15 +290,17 @@ def read_address(kind: LocationKind, options: Mapping[str, str]) -> Address:
     return Address(kind, MappingProxyType(found))
 
 
+REQUIRED_CREDENTIALS: Mapping[LocationKind, tuple[str, ...]] = {LocationKind.S3: ("access_key", "secret_key")}
+
+
 def require_credentials(address: Address) -> None:
     """Raise `LocationInvalid` if an option for signing in is missing that the kind requires."""
     options = address.options
-    if address.kind is LocationKind.S3:
-        for name in ("access_key", "secret_key"):
-            if not options[name]:
-                raise LocationInvalid("{name}: expected a key, got nothing.", name=name)
+    for name in REQUIRED_CREDENTIALS.get(address.kind, ()):
+        if not options[name]:
+            raise LocationInvalid("{name}: expected a key, got nothing.", name=name)
     if address.kind is LocationKind.SFTP and not options["password"] and not options["private_key"]:
-        raise LocationInvalid("password: expected a password or a private key, got nothing.")
+        raise LocationInvalid("{name}: expected a password or a private key, got nothing.", name="password")
 
 
 def parse_url(url: str) -> Address:

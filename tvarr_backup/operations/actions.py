@@ -526,8 +526,16 @@ def add_location(
     return locations.add_location(name, kind, options, recipient=recipient, **columns)
 
 
-def change_location(actor: Actor, name: str, options: Mapping[str, str], **columns: Any) -> Location:
-    """Change options and columns of a location. Raises what `operations.locations.change_location` raises."""
+def add_location_with_key(
+    actor: Actor, name: str, kind: LocationKind, options: Mapping[str, str], **columns: Any
+) -> tuple[Location, Key]:
+    """Add a location with a new key, whose identity is returned only here. Raises what `add_location` raises."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.add_location_with_key(name, kind, options, **columns)
+
+
+def change_location(actor: Actor, name: str, options: Mapping[str, str], /, **columns: Any) -> Location:
+    """Change options and columns of a location, which may be its name. Raises what `operations.locations.change_location` raises."""
     actor.require(MANAGE_LOCATIONS)
     return locations.change_location(locations.find_location(name), options, **columns)
 

@@ -1,8 +1,8 @@
-"""Health checks of the databases, the worker, the schedule and the backup folder."""
+"""Health checks of the databases, the worker, the schedule, the backup folder and the locations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,9 +14,9 @@ from django.db.models import TextChoices
 from tvarr_backup import program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
-from tvarr_backup.formatting import format_time
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState
-from tvarr_backup.operations.observe import Live, Observation, Records, observe
+from tvarr_backup.formatting import format_count, format_time
+from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
+from tvarr_backup.operations.observe import Live, Observation, ObservedLocation, Records, observe
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.quoting import name_some
 from tvarr_backup.schema import TVARRS_NEWEST
@@ -24,6 +24,9 @@ from tvarr_backup.sentences import Advice, Sentence, join
 
 LATE = timedelta(minutes=5)
 """An operation that has been due or queued for longer than this should have started."""
+
+LOCATION_LATE = timedelta(days=1)
+"""A location without all copies for longer than this needs a user's attention."""
 
 INTERVALS = 2
 """Maximum age of the last good backup, in intervals of the schedule."""
@@ -53,6 +56,7 @@ class Subject(TextChoices):
     FOLDER = "backup_folder", "Backup folder"
     BACKUPS = "backups", "Backups"
     RESTORE = "restore", "Restore"
+    LOCATIONS = "locations", "Locations"
 
 
 class HealthCheck(NamedTuple):
@@ -117,6 +121,7 @@ def check_health() -> Health:
         Subject.FOLDER: _check_folder(observed),
         Subject.BACKUPS: _check_backups(observed),
         Subject.RESTORE: _check_restore(observed),
+        Subject.LOCATIONS: _check_locations(observed),
     }
     return Health(observed, checks, good, expected)
 
@@ -399,6 +404,52 @@ def _check_restore(observed: Observation) -> HealthCheck:
         backup=unfinished.backup,
         advice=Advice.RECOVER,
     )
+
+
+def _check_locations(observed: Observation) -> HealthCheck:
+    if observed.records is None:
+        return _unknown(_NO_DEFAULT)
+    locations = observed.records.locations
+    if not locations:
+        return _ok("There is no location, so backups are only in the backup folder.")
+    found = [problem for location in locations for problem in _location_problems(location, observed.at)]
+    if found:
+        return HealthCheck(HealthState.WARNING, join(found))
+    return HealthCheck(HealthState.OK, join(_describe_locations(locations)))
+
+
+def _location_problems(location: ObservedLocation, at: datetime) -> Iterator[Sentence]:
+    name, state, since = location.name, location.state, location.since
+    is_late = since is not None and abs(at - since) > LOCATION_LATE
+    if state is LocationState.FAILING and since is not None:
+        yield Sentence(
+            "{name} has failed since {since}: {problem}", name=name, since=format_time(since), problem=location.problem
+        )
+    elif is_late and since is not None and state in _LATE_LOCATIONS:
+        yield Sentence(_LATE_LOCATIONS[state], name=name, since=format_time(since))
+    if location.damaged:
+        yield Sentence(
+            "{name} has damaged copies ({count}). The next copying replaces those whose backups are still here.",
+            name=name,
+            count=location.damaged,
+        )
+
+
+_LATE_LOCATIONS = {
+    LocationState.BEHIND: "{name} has been behind since {since}. Check what its operations report.",
+    LocationState.IN_SYNC: "{name} has not been compared since {since}. Check that a worker is running.",
+    LocationState.UNTESTED: "Nothing is copied to {name}, which was added on {since} and has not been tested yet.",
+    LocationState.KEY_UNSAVED: "Nothing is copied to {name}, because its recovery key has not been confirmed since {since}.",
+}
+
+
+def _describe_locations(locations: Sequence[ObservedLocation]) -> Iterator[Sentence]:
+    in_sync = sum(location.state is LocationState.IN_SYNC for location in locations)
+    if in_sync:
+        yield Sentence("{count} in sync.", count=format_count(in_sync, "location"))
+    for location in locations:
+        if location.state is not LocationState.IN_SYNC:
+            yield Sentence("{name}: {state}.", name=location.name, state=location.state.label.lower())
 
 
 _NO_DEFAULT = Sentence("this program's own database cannot be used")

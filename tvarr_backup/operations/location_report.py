@@ -56,4 +56,4 @@ def state_since(location: Location) -> datetime | None:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment and moment.isoformat().replace("+00:00", "Z")
+    return moment.isoformat().replace("+00:00", "Z") if moment else None

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from tvarr_backup.errors import (
     SecretsLost,
     TvarrBackupError,
 )
-from tvarr_backup.locations.addresses import OPTIONS, LocationKind, read_address, require_credentials
+from tvarr_backup.locations.addresses import OPTIONS, Address, LocationKind, read_address, require_credentials
 from tvarr_backup.locations.keys import Key
 from tvarr_backup.locations.variables import DescribedLocation
 from tvarr_backup.operations.copying import LONGEST_DELAY, next_to_check, plan_for
@@ -39,6 +39,7 @@ from tvarr_backup.operations.models import (
     OPEN_STATES,
     BackupSettings,
     Location,
+    LocationCopy,
     Operation,
     OperationKind,
     OperationState,
@@ -57,6 +58,8 @@ _CHECK_HOURS = range(1, 6)
 """Copies are checked at night, in the time zone of the schedule."""
 
 _KEY_ERRORS = {error.code: error for error in (RecipientInvalid, IdentityInvalid)}
+RESERVED_NAMES = ("add",)
+"""Their pages would have the addresses of other pages."""
 RETENTION = ("keep", "daily", "weekly", "monthly", "yearly", "max_age")
 
 
@@ -145,6 +148,15 @@ def request_first_test(location: Location) -> None:
             logger.info("operation.queued", **operation.as_context(), location=location.name)
 
 
+def add_location_with_key(
+    name: str, kind: LocationKind, options: Mapping[str, str], **columns: Any
+) -> tuple[Location, Key]:
+    """Store a new location with a new key, or neither. The identity is returned only here. Raises what `add_location` raises."""
+    key = new_key()
+    columns |= {"is_key_saved": False}
+    return add_location(name, kind, options, recipient=key.recipient, **columns), key
+
+
 def remove_location(location: Location) -> None:
     """Forget a location. Its copies stay there. Raises `LocationBusy` if one of its operations is open."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -154,15 +166,29 @@ def remove_location(location: Location) -> None:
     logger.info("location.removed", location=location.name)
 
 
-def _set_options(location: Location, options: Mapping[str, str]) -> None:
+def stored_secrets(location: Location) -> frozenset[str]:
+    """Return the names of the secret options that are stored. Raises `SecretsLost` and `LocationUnsupported`."""
+    return frozenset(unseal_options(location.sealed_options))
+
+
+def read_options(location: Location, options: Mapping[str, str]) -> Address:
+    """Return the address with some options changed. An empty secret option keeps the stored one. Raises `LocationInvalid`."""
     kind = LocationKind(location.kind)
     secret = {option.name for option in OPTIONS[kind] if option.is_secret}
-    stored: dict[str, str] = {}
-    with suppress(SecretsLost):
-        stored = unseal_options(location.sealed_options)
     given = {name: text for name, text in options.items() if text or name not in secret}
-    address = read_address(kind, location.options | stored | given)
+    address = read_address(kind, location.options | _known_secrets(location) | given)
     require_credentials(address)
+    return address
+
+
+def _known_secrets(location: Location) -> dict[str, str]:
+    with suppress(SecretsLost):
+        return unseal_options(location.sealed_options)
+    return {}
+
+
+def _set_options(location: Location, options: Mapping[str, str]) -> None:
+    address, stored = read_options(location, options), _known_secrets(location)
     if address.public != location.options or address.secrets != stored:
         location.tested_at = location.failing_since = location.next_attempt_at = None
         location.failures, location.error_code, location.error, location.sentences = 0, "", "", None
@@ -175,12 +201,35 @@ def _columns_of(location: Location) -> dict[str, Any]:
 
 def _save(location: Location, update_fields: Iterable[str] | None = None) -> None:
     """Validate and store a location, or only some columns of it."""
+    if location.name in RESERVED_NAMES:
+        raise LocationInvalid("name: expected another name than {name}.", name=quoted(location.name))
     try:
         location.full_clean()
     except ValidationError as problem:
         found = [f"{name}: {sentence}" for name, texts in problem.message_dict.items() for sentence in texts]
         raise LocationInvalid(Sentence("{problems}", problems=" ".join(found))) from problem
     location.save(update_fields=update_fields)
+
+
+def find_new_deletions(location: Location, retention: Mapping[str, Any]) -> list[str]:
+    """Return the copies that the next cleanup there would delete with this retention, but not with the stored one, oldest first."""
+    now = datetime.now(UTC)
+    try:
+        local = list(read_folder(backup_folder()).backups)
+    except TvarrBackupError:
+        local = []
+    before = set(plan_for(location, local, now).to_delete)
+    changed = Location(pk=location.pk, **{name: getattr(location, name) for name in RETENTION} | dict(retention))
+    return [name for name in plan_for(changed, local, now).to_delete if name not in before]
+
+
+def find_copies(filenames: Collection[str]) -> dict[str, list[LocationCopy]]:
+    """Return the copies of these backups that are not known to be damaged, with their locations, by file name."""
+    found: dict[str, list[LocationCopy]] = {}
+    rows = LocationCopy.objects.filter(filename__in=filenames, problem="").defer("sidecar")
+    for copy in rows.select_related("location").order_by("location__name"):
+        found.setdefault(copy.filename, []).append(copy)
+    return found
 
 
 def require_ready(location: Location) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from django.conf import settings
@@ -25,7 +26,7 @@ from tvarr_backup.cron import (
 )
 from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
 from tvarr_backup.fields import ULIDField, new_ulid
-from tvarr_backup.locations.addresses import LocationKind
+from tvarr_backup.locations.addresses import LocationKind, read_address
 from tvarr_backup.sentences import Sentence
 
 _Value = TypeVar("_Value")
@@ -668,9 +669,29 @@ class Location(models.Model):
         return LocationState.BEHIND if self.behind_since or self.in_sync_at is None else LocationState.IN_SYNC
 
     @property
+    def since(self) -> datetime | None:
+        """When the state began. In sync: when that was found the last time. Paused: unknown."""
+        match self.state:
+            case LocationState.FAILING:
+                return self.failing_since
+            case LocationState.BEHIND:
+                return self.behind_since or self.tested_at
+            case LocationState.IN_SYNC:
+                return self.in_sync_at
+            case LocationState.UNTESTED | LocationState.KEY_UNSAVED:
+                return self.created_at
+            case _:
+                return None
+
+    @property
     def is_ready(self) -> bool:
         """Whether copies may be made."""
         return self.is_enabled and self.tested_at is not None and (not self.recipient or self.is_key_saved)
+
+    @property
+    def url(self) -> str:
+        """Its address without secrets."""
+        return read_address(LocationKind(self.kind), self.options).url
 
     @property
     def problem(self) -> Sentence:

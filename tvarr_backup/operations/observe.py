@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.models import Count, Q
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
@@ -41,7 +42,16 @@ from tvarr_backup.operations import app_database, reserve, schedule
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import Probe, backup_folder, last_probe
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import (
+    OPEN_STATES,
+    BackupSettings,
+    Location,
+    LocationState,
+    Operation,
+    OperationKind,
+    OperationState,
+    Origin,
+)
 from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 from tvarr_backup.permissions import explain
@@ -49,6 +59,22 @@ from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ObservedLocation:
+    """A location, as its row describes it. `since` is when its state began, or `None` if that is unknown.
+
+    `damaged` counts the copies whose last check found a problem.
+    """
+
+    name: str
+    state: LocationState
+    since: datetime | None
+    in_sync_at: datetime | None
+    problem: Sentence
+    copies: int
+    damaged: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +88,8 @@ class Records:
     last_scheduled: Operation | None
     has_made_backups: bool
     schema_change: SchemaChange | None
+    locations: tuple[ObservedLocation, ...] = ()
+    """By name. No location is opened."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +150,17 @@ class Observation:
 
     @property
     def running(self) -> Operation | None:
-        return next((one for one in self.open_operations if one.state == OperationState.RUNNING), None)
+        """The running operation that others wait for. Operations of locations run beside it."""
+        return next((one for one in self._in_line if one.state == OperationState.RUNNING), None)
 
     @property
     def queued(self) -> tuple[Operation, ...]:
-        return tuple(one for one in self.open_operations if one.state == OperationState.QUEUED)
+        """The queued operations that must start soon. Those of locations may wait for long copies to other locations."""
+        return tuple(one for one in self._in_line if one.state == OperationState.QUEUED)
+
+    @property
+    def _in_line(self) -> tuple[Operation, ...]:
+        return tuple(one for one in self.open_operations if not one.location)
 
     @property
     def open_operations(self) -> tuple[Operation, ...]:
@@ -177,7 +211,22 @@ def _read_records() -> Records:
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         schema_change=recent_change(datetime.now(UTC)),
+        locations=tuple(_observe_locations()),
     )
+
+
+def _observe_locations() -> Iterator[ObservedLocation]:
+    damaged = Count("copies", filter=~Q(copies__problem=""))
+    for location in Location.objects.annotate(number=Count("copies"), damaged=damaged).order_by("name"):
+        yield ObservedLocation(
+            name=location.name,
+            state=location.state,
+            since=location.since,
+            in_sync_at=location.in_sync_at,
+            problem=location.problem,
+            copies=location.number,
+            damaged=location.damaged,
+        )
 
 
 def _observe_live() -> tuple[Live | None, Sentence]:

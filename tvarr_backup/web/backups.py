@@ -34,6 +34,7 @@ from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.health import check_health
 from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.locations import find_copies
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupSettings,
@@ -83,10 +84,13 @@ def backups(request: HttpRequest) -> HttpResponse:
     deletions = {backup.filename for backup in expired(listing.backups, stored.policy(), now)} if stored else set()
     rules = find_rules(listing.backups, stored.policy(), now) if stored else {}
     required = conf.required_schema()
+    has_locations = observation.records is not None and observation.records.locations
+    copies = find_copies([backup.filename for backup in page]) if has_locations else {}
     rows = [
         BackupRow(
             backup,
             state_of(backup.sidecar, required),
+            copies=copies.get(backup.filename, ()),
             will_be_deleted=backup.filename in deletions,
             kept=describe_periods(rules.get(backup.filename, [])),
             may_change_protection=actions.may_unprotect(actor, backup.sidecar, now),
@@ -116,14 +120,18 @@ def backups(request: HttpRequest) -> HttpResponse:
 
 
 def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation]) -> Operation | None:
-    """Return an open operation, or else the user's newest result until it is dismissed."""
+    """Return an open operation, or else the user's newest result until it is dismissed.
+
+    The progress bar shows those of locations, so that a copy does not hide the result of a backup.
+    """
     if not request.user.has_perm("operations.view_operation"):
         return None
-    if open_operations:
-        return open_operations[-1]
+    in_line = [operation for operation in open_operations if not operation.location]
+    if in_line:
+        return in_line[-1]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
     own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
-    newest = own.exclude(kind=OperationKind.DELETE).first()
+    newest = own.filter(location="").exclude(kind=OperationKind.DELETE).first()
     if newest is None or newest.pk <= request.session.get(DISMISSED, ""):
         return None
     newest.requested_by = cast("User", request.user)  # already loaded
@@ -178,6 +186,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
     row = BackupRow(
         found,
         state_of(found.sidecar, conf.required_schema()),
+        copies=find_copies([filename]).get(filename, ()),
         will_be_deleted=reason is None,
         may_change_protection=actions.may_unprotect(_actor(request), found.sidecar, now),
     )

@@ -24,6 +24,7 @@ _BELOW = {"home": "backups/", "history": "operations/"}
 """Paths of pages below a place that do not begin with its own path."""
 _PLACES = (
     ("Backups", "home", "operations.view_backup"),
+    ("Locations", "locations", "operations.manage_locations"),
     ("Export", "export", "access.export_configuration"),
     ("Import", "import", "access.import_configuration"),
     ("Configuration", "configuration", "access.export_configuration"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import time
 from typing import Any
 
@@ -32,7 +32,10 @@ class Styled:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
-        for field in self.fields.values():
+        self.style(self.fields.values())
+
+    def style(self, fields: Iterable[forms.Field]) -> None:
+        for field in fields:
             field.widget.attrs.setdefault("class", _CLASSES.get(type(field.widget), "form-control"))
 
 
@@ -98,7 +101,64 @@ def _number_of_period(label: str) -> forms.CharField:
     return forms.CharField(label=label, max_length=20, required=False, widget=widget)
 
 
-class ScheduleForm(Styled, forms.Form):
+class RetentionForm(Styled, forms.Form):
+    """A retention. Without "The newest", numbers are not validated."""
+
+    keeping = forms.ChoiceField(
+        label="Retention",
+        choices=[("newest", "The newest"), ("all", "Keep all")],
+        widget=forms.RadioSelect,
+    )
+    keep = forms.CharField(
+        label="Number of automatic backups",
+        max_length=20,
+        required=False,
+        widget=forms.NumberInput(attrs={"min": 1, "max": MOST_KEPT}),
+    )
+    daily = _number_of_period("Days")
+    weekly = _number_of_period("Weeks")
+    monthly = _number_of_period("Months")
+    yearly = _number_of_period("Years")
+    max_age = forms.CharField(
+        label="Maximum age",
+        max_length=20,
+        required=False,
+        help_text="Such as 30d, 12h or 1w2d. Leave empty for no limit.",
+    )
+
+    @property
+    def periods(self) -> list[forms.BoundField]:
+        return [self[period] for period in Period]
+
+    def clean_max_age(self) -> str:
+        text: str = self.cleaned_data["max_age"]
+        try:
+            if text and text != NO_AGE_LIMIT:
+                parse_duration(text)
+        except ValueError:
+            raise ValidationError(_expected('a duration from 1h to 9999w such as "30d" or "1w2d"', text)) from None
+        return text
+
+    def clean(self) -> dict[str, Any]:
+        if self.cleaned_data.get("keeping") == "newest":
+            self._clean_number("keep", least=1)
+            for period in Period:
+                self._clean_number(period, least=0, or_none=True)
+        return self.cleaned_data
+
+    def _clean_number(self, name: str, *, least: int, or_none: bool = False) -> None:
+        text = self.cleaned_data.get(name)
+        if text is None:  # refused already
+            return
+        if or_none and not text:
+            self.cleaned_data[name] = None
+        elif text.isascii() and text.isdigit() and least <= int(text) <= MOST_KEPT:
+            self.cleaned_data[name] = int(text)
+        else:
+            self.add_error(name, _expected(f"a whole number from {least} to {MOST_KEPT}", text))
+
+
+class ScheduleForm(RetentionForm):
     """Schedule and retention. Fields that the selected choice does not use are not validated.
 
     `before` has the values that the page showed. Only changes are stored, so that two users can change different
@@ -132,27 +192,6 @@ class ScheduleForm(Styled, forms.Form):
         widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
         help_text="Such as Europe/Berlin.",
     )
-    keeping = forms.ChoiceField(
-        label="Retention",
-        choices=[("newest", "The newest"), ("all", "Keep all")],
-        widget=forms.RadioSelect,
-    )
-    keep = forms.CharField(
-        label="Number of automatic backups",
-        max_length=20,
-        required=False,
-        widget=forms.NumberInput(attrs={"min": 1, "max": MOST_KEPT}),
-    )
-    daily = _number_of_period("Days")
-    weekly = _number_of_period("Weeks")
-    monthly = _number_of_period("Months")
-    yearly = _number_of_period("Years")
-    max_age = forms.CharField(
-        label="Maximum age",
-        max_length=20,
-        required=False,
-        help_text="Such as 30d, 12h or 1w2d. Leave empty for no limit.",
-    )
     before = forms.CharField(widget=forms.HiddenInput, required=False)
 
     @classmethod
@@ -178,10 +217,6 @@ class ScheduleForm(Styled, forms.Form):
     def retention_errors(self) -> list[str]:
         return [line for name in _RETENTION_FIELDS for line in self._errors_of(name)]
 
-    @property
-    def periods(self) -> list[forms.BoundField]:
-        return [self[period] for period in Period]
-
     def _errors_of(self, name: str) -> list[str]:
         return [f"{self[name].label}: {error}" for error in self[name].errors]
 
@@ -206,21 +241,8 @@ class ScheduleForm(Styled, forms.Form):
         except ValueError:
             raise ValidationError(_expected('a time zone such as "Europe/Berlin"', name)) from None
 
-    def clean_max_age(self) -> str:
-        text: str = self.cleaned_data["max_age"]
-        try:
-            if text and text != NO_AGE_LIMIT:
-                parse_duration(text)
-        except ValueError:
-            raise ValidationError(_expected('a duration from 1h to 9999w such as "30d" or "1w2d"', text)) from None
-        return text
-
     def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        if given.get("keeping") == "newest":
-            self._clean_number("keep", least=1)
-            for period in Period:
-                self._clean_number(period, least=0, or_none=True)
+        given = super().clean()
         often = given.get("often")
         needed = {Often.WEEK.value: "day", Often.HOURS.value: "hours"}.get(str(often))
         if often == Often.CRON:
@@ -248,17 +270,6 @@ class ScheduleForm(Styled, forms.Form):
             self.cleaned_data["cron"] = parse_cron(text)
         except ValueError:
             self.add_error("cron", _expected('five cron fields that match some date, such as "0 2 * * 1,4"', text))
-
-    def _clean_number(self, name: str, *, least: int, or_none: bool = False) -> None:
-        text = self.cleaned_data.get(name)
-        if text is None:  # refused already
-            return
-        if or_none and not text:
-            self.cleaned_data[name] = None
-        elif text.isascii() and text.isdigit() and least <= int(text) <= MOST_KEPT:
-            self.cleaned_data[name] = int(text)
-        else:
-            self.add_error(name, _expected(f"a whole number from {least} to {MOST_KEPT}", text))
 
 
 def _expected(what: str, text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from django.urls import reverse
 
@@ -21,6 +22,8 @@ from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupState,
     ImportRecord,
+    Location,
+    LocationCopy,
     Operation,
     OperationKind,
     OperationState,
@@ -86,6 +89,8 @@ class BackupRow:
     will_be_deleted: bool = False
     kept: str = ""
     """The periods that keep it, from `describe_periods`."""
+    copies: Sequence[LocationCopy] = ()
+    """Its copies in locations."""
     may_change_protection: bool = False
 
     @property
@@ -115,6 +120,11 @@ class BackupRow:
     @property
     def state_icon(self) -> str:
         return _STATE_ICONS.get(self.state, "exclamation-triangle")
+
+    @property
+    def copied_to(self) -> str:
+        """The names of the locations that have a copy."""
+        return ", ".join(copy.location.name for copy in self.copies)
 
     @property
     def version(self) -> str:
@@ -215,13 +225,29 @@ def operation_level(operation: Operation) -> str:
     return _LEVELS.get(OperationState(operation.state), "info")
 
 
-def operation_subject(operation: Operation) -> str:
-    """Return the backup of an operation, or the number of backups, or nothing."""
+def operation_subject(operation: Operation, names: Mapping[str, str] | None = None) -> str:
+    """Return the backup of an operation, or the number of backups, or its location, or nothing.
+
+    `names` are those of the locations by their keys, if they are known already.
+    """
+    if operation.location:
+        return _location_subject(operation, location_names() if names is None else names)
     result, arguments = operation.result or {}, operation.arguments
     made = (result.get("backup") or {}).get("filename")
-    names: list[str] = arguments.get("filenames") or []
-    found = made or arguments.get("filename") or (names[0] if len(names) == 1 else "")
-    return str(found) or (f"{len(names)} backups" if names else "")
+    filenames: list[str] = arguments.get("filenames") or []
+    found = made or arguments.get("filename") or (filenames[0] if len(filenames) == 1 else "")
+    return str(found) or (f"{len(filenames)} backups" if filenames else "")
+
+
+def location_names() -> dict[str, str]:
+    """Return the names of all locations, by their keys."""
+    return {str(key): name for key, name in Location.objects.values_list("pk", "name")}
+
+
+def _location_subject(operation: Operation, names: Mapping[str, str]) -> str:
+    name = names.get(operation.location, "a removed location")
+    filename = operation.arguments.get("filename") if operation.kind == OperationKind.CHECK_COPY else ""
+    return " in ".join(filter(None, (filename, name)))
 
 
 def operation_details(operation: Operation) -> str:
@@ -234,7 +260,28 @@ def operation_details(operation: Operation) -> str:
         sentences.append(f"Cleanup deleted {format_count(len(removed), 'backup')}: {named}.")
     if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
         sentences.append(f"Deleted: {named}." if removed else "Nothing to delete.")
+    if operation.location and operation.result:
+        sentences += _location_details(operation, result)
     return "\n".join(sentence for sentence in sentences if sentence)
+
+
+def _location_details(operation: Operation, result: Mapping[str, Any]) -> list[str]:
+    if operation.kind == OperationKind.TEST_LOCATION:
+        return [f"It has {_count_copies(result['copies'])} of this installation."]
+    if operation.kind == OperationKind.CHECK_COPY:
+        return [] if result["checked"] else ["There is no copy to check."]
+    lines = []
+    if result["copied"]:
+        lines.append(f"Copied: {name_some(result['copied'], NAMED_AT_MOST)}.")
+    if result["updated"]:
+        lines.append(f"Metadata updated: {name_some(result['updated'], NAMED_AT_MOST)}.")
+    if result["removed"]:
+        lines.append(f"Cleanup deleted {_count_copies(len(result['removed']))} there.")
+    return lines or ["There was nothing to copy."]
+
+
+def _count_copies(number: int) -> str:
+    return "1 copy" if number == 1 else f"{number} copies"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -97,6 +97,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "operation": operation,
         "title": labels.operation_title(operation),
         "subject": labels.operation_subject(operation),
+        "location_name": _find_location(operation, user),
     }
     if operation.is_open:
         return context | {
@@ -128,6 +129,12 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "code": code,
         "accept_at": _accept_at(operation) if code else "",
     }
+
+
+def _find_location(operation: Operation, user: User | AnonymousUser) -> str:
+    """Return the name of an operation's location. Empty if there is none that the user may see."""
+    may_see = operation.location and user.has_perm(actions.MANAGE_LOCATIONS)
+    return labels.location_names().get(operation.location, "") if may_see else ""
 
 
 def _find_event(key: int | None, user: User | AnonymousUser) -> HistoryEvent | None:
@@ -214,7 +221,9 @@ def history(request: HttpRequest) -> HttpResponse:
     both = operations.values_list("created_at", "pk").union(imports.values_list("finished_at", "pk"), all=True)
     page = Paginator(both.order_by("-created_at", "-id"), _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     keys = [key for _, key in page]
-    found = {one.pk: _operation_row(one, find) for one in operations.select_related("requested_by").filter(pk__in=keys)}
+    listed = list(operations.select_related("requested_by").filter(pk__in=keys))
+    names = labels.location_names() if any(one.location for one in listed) else {}
+    found = {one.pk: operation_row(one, find, names) for one in listed}
     of_imports = [key for key in keys if key not in found]
     applied = imports.select_related("requested_by").defer("result", "log").filter(pk__in=of_imports)
     may_undo = of_imports and request.user.has_perm(actions.IMPORT)
@@ -245,12 +254,12 @@ def _import_row(record: ImportRecord, user: User | AnonymousUser, undoable: Coll
     )
 
 
-def _operation_row(operation: Operation, find: Find) -> HistoryRow:
+def operation_row(operation: Operation, find: Find, names: Mapping[str, str]) -> HistoryRow:
     undo = _undo(find(_safety_backup(operation)))
     return HistoryRow(
         at=operation.created_at,
         kind=operation.get_kind_display(),
-        subject=labels.operation_subject(operation),
+        subject=labels.operation_subject(operation, names),
         user=str(operation.requested_by or operation.get_origin_display()),
         title=labels.operation_title(operation),
         level=labels.operation_level(operation),

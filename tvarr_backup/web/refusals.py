@@ -17,6 +17,7 @@ from tvarr_backup.errors import (
     BackupUnsupported,
     DatabaseBusy,
     DatabaseUnusable,
+    LocationNotFound,
     NoRoom,
     StateNotFound,
     TvarrBackupError,
@@ -26,6 +27,7 @@ from tvarr_backup.sentences import Advice
 
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
+    (LocationNotFound, HTTPStatus.NOT_FOUND),
     (StateNotFound, HTTPStatus.NOT_FOUND),
     (BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.errors import BackupFolderUnmounted
 from tvarr_backup.operations.health import Health, HealthState, Subject
+from tvarr_backup.operations.observe import ObservedLocation
+from tvarr_backup.web.disks import are_on_one_disk
 
 
 class Level(StrEnum):
@@ -37,13 +38,14 @@ class Status:
     free_bytes: int | None
     folder: str
     on_same_disk: bool
+    locations: tuple[ObservedLocation, ...]
     is_closed: bool
     is_unmounted: bool
     unsupported: str
 
 
 def status_of(health: Health, *, with_folder: bool) -> Status:
-    folder = health.observation.folder
+    folder, records = health.observation.folder, health.observation.records
     backups = folder.listing.backups if folder.listing else ()
     wrong = {subject: check for subject, check in health.checks.items() if check.state is not HealthState.OK}
     known = {subject: check for subject, check in wrong.items() if check.is_known}
@@ -56,7 +58,8 @@ def status_of(health: Health, *, with_folder: bool) -> Status:
         total_bytes=sum(backup.sidecar.compressed_size for backup in backups),
         free_bytes=folder.free,
         folder=str(conf.backup_path()) if with_folder else "",
-        on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
+        on_same_disk=are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
+        locations=records.locations if records else (),
         is_closed=Subject.FOLDER in wrong and not folder.listing,
         is_unmounted=folder.code == BackupFolderUnmounted.code,
         unsupported=health.observation.unsupported,
@@ -67,10 +70,3 @@ def _level(wrong: list[HealthState], *, has_backup: bool) -> Level:
     if wrong:
         return Level.FAILING if HealthState.FAILING in wrong else Level.WARNING
     return Level.GOOD if has_backup else Level.NONE_YET
-
-
-def _are_on_one_disk(folder: Path, database: Path) -> bool:
-    try:
-        return folder.stat().st_dev == database.stat().st_dev
-    except OSError:
-        return False
