@@ -44,6 +44,7 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.run import queue_operation
+from tvarr_backup.operations.settings_backup import is_copy_due
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import Sentence
 
@@ -236,7 +237,8 @@ def _kind_due(location: Location, now: datetime) -> OperationKind | None:
 def _is_complete(location: Location, now: datetime) -> bool:
     """Return whether there is nothing to do, as far as it is known here."""
     try:
-        return plan_for(location, list(read_folder(backup_folder()).backups), now).is_empty
+        is_settings_due = is_copy_due(location)
+        return not is_settings_due and plan_for(location, list(read_folder(backup_folder()).backups), now).is_empty
     except TvarrBackupError:  # without the backup folder, nothing can be copied
         return True
 
