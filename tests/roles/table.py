@@ -347,6 +347,7 @@ COMMANDS = {
         "operation",
         "portable",
         "prepare",
+        "rebuild",
         "schedule",
         "status",
         "token",
