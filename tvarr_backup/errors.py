@@ -558,6 +558,26 @@ class ObjectDamaged(LocationError):
     """What a location returned is not what was copied to it."""
 
 
+class InstallationNotFound(LocationError):
+    """The location has no backups, or none of the installation that was named."""
+
+
+class InstallationAmbiguous(LocationError):
+    """The location has backups of several installations, and none was named."""
+
+
+class SettingsUnavailable(LocationError):
+    """The location has no settings archive of the installation, or it cannot be brought back here."""
+
+
+class TargetExists(TvarrBackupError):
+    """A file that would be created exists already. Nothing was changed."""
+
+
+class TargetUnusable(TvarrBackupError):
+    """A file cannot be created there: a folder is missing or not writable, or this user cannot set its owner."""
+
+
 class RecipientInvalid(TvarrBackupError):
     """A text is not an age recipient."""
 

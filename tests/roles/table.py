@@ -420,6 +420,7 @@ COMMANDS = {
         "operation",
         "portable",
         "prepare",
+        "rebuild",
         "schedule",
         "status",
         "token",

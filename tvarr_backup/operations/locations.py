@@ -46,6 +46,7 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.run import queue_operation
+from tvarr_backup.operations.settings_backup import is_copy_due
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import Sentence
 
@@ -345,7 +346,8 @@ def _must_wait(location: Location, now: datetime) -> bool:
 def _is_complete(location: Location, now: datetime) -> bool:
     """Return whether there is nothing to do, as far as it is known here."""
     try:
-        return plan_for(location, list(read_folder(backup_folder()).backups), now).is_empty
+        is_settings_due = is_copy_due(location)
+        return not is_settings_due and plan_for(location, list(read_folder(backup_folder()).backups), now).is_empty
     except TvarrBackupError:  # without the backup folder, nothing can be copied
         return True
 

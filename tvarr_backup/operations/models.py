@@ -614,6 +614,7 @@ class Location(models.Model):
 
     `in_sync_at` is when everything was there the last time. `error_code`, `error` and `sentences` say why the last attempt failed,
     `failures` how many failed in a row. `offered_host_key` is the key of a server that is to be confirmed.
+    `settings_copies` are the names of the settings archives that were copied there, without `.age`.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -647,6 +648,7 @@ class Location(models.Model):
     error = models.TextField(blank=True)
     sentences = models.JSONField(null=True, blank=True, editable=False)
     offered_host_key = models.TextField(blank=True)
+    settings_copies = models.JSONField(default=list, editable=False)
 
     class Meta:
         ordering = ["name"]
