@@ -308,6 +308,29 @@ def test_a_kill_leaves_no_database_or_a_complete_one(seconds: float, large: Mach
     assert [path.name for path in large.target.parent.iterdir()] == ["tvarr.db"]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("calls", ["link,linkat", "rename,renameat,renameat2", "fsync", "rmdir"])
+def test_a_kill_at_each_call_that_makes_something_durable(calls: str, machine: Machine) -> None:
+    """The first, the second ... such call never returns, until the command succeeds."""
+    for number in range(1, 40):
+        injection = ("-e", f"trace={calls}", "-e", f"inject={calls}:signal=SIGKILL:when={number}")
+        command = ["strace", "-qqq", "-f", "-o", "/dev/null", *injection]
+        done = subprocess.run(
+            [*command, *machine.installation.command("rebuild", *machine.with_identity, "--json")],
+            env=machine.installation.variables(),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            break
+        if machine.target.exists():
+            assert dump(machine.target) == dump(machine.live)
+            machine.target.unlink()
+    assert number > 1
+    assert [path.name for path in machine.target.parent.iterdir()] == ["tvarr.db"]
+    assert dump(machine.target) == dump(machine.live)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing(number: signal.Signals, large: Machine) -> None:
     command = large.installation.command("rebuild", *large.with_identity)

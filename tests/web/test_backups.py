@@ -63,12 +63,15 @@ def bad(folder: Path, backup: Any) -> None:
 # --- The list --------------------------------------------------------------------------------------------------------
 
 
-def test_the_empty_page_names_the_first_run_and_links_to_upload(client: Client) -> None:
+def test_the_empty_page_names_the_first_run_and_links_to_upload_and_locations(client: Client) -> None:
     text = text_of(client.get(HOME))
     assert "No backups yet. The first automatic backup runs " in text
     assert ", 02:00 (" in text
     assert "Back up now takes a few seconds." in text
-    assert reverse("upload") in client.get(HOME).content.decode()
+    page = client.get(HOME).content.decode()
+    assert reverse("upload") in page
+    assert reverse("documentation-page", args=["guides/back-from-nothing"]) in page
+    assert client.get(reverse("documentation-page", args=["guides/back-from-nothing"])).status_code == 200
 
 
 def test_without_a_schedule_the_empty_page_promises_nothing(client: Client, settings: Any) -> None:

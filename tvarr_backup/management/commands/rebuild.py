@@ -127,7 +127,7 @@ class Command(TerminalCommand):
         self.message(f"The host key of {address.options['host']} is not known yet. It is {kind}, {fingerprint}.")
         if self.confirm("Is this the right server?"):
             return known
-        where = "" if self.can_ask else f" To accept the key without a question, use --from {quoted(known.url)}."
+        where = "" if self.can_ask else f' To accept the key without a question, use --from "{known.url}".'
         raise CommandError(f"The host key was not confirmed. Nothing was changed.{where}", returncode=1)
 
     def _read_identity(self, given: str | None) -> str:
