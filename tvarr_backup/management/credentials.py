@@ -9,9 +9,8 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from tvarr_backup.locations.addresses import OPTIONS, Address, LocationKind, require_credentials
+from tvarr_backup.locations.variables import FILE_ENDING, PREFIX, read_secret_file
 
-_START = "TVARR_BACKUP_LOCATION_"
-_FILE_ENDING = "_FILE"
 _CREDENTIALS = ("access_key", "secret_key", "password", "private_key", "passphrase")
 
 
@@ -47,14 +46,13 @@ def _label(address: Address, name: str) -> str:
 
 def _read_variable(name: str) -> str:
     """Return a credential from `TVARR_BACKUP_LOCATION_NAME`, or from the file that `..._NAME_FILE` names, or ""."""
-    variable = _START + name.upper()
+    variable = PREFIX + name.upper()
     if text := os.environ.get(variable, ""):
         return text
-    file = os.environ.get(variable + _FILE_ENDING, "").strip()
+    file = os.environ.get(variable + FILE_ENDING, "").strip()
     if not file:
         return ""
     try:
-        content = Path(file).expanduser().read_text(encoding="utf-8")
+        return read_secret_file(Path(file).expanduser())
     except (OSError, UnicodeDecodeError) as problem:
-        raise CommandError(f"{variable}{_FILE_ENDING}: {file} cannot be read: {problem}.") from problem
-    return content if name == "private_key" else content.strip("\r\n")
+        raise CommandError(f"{variable}{FILE_ENDING}: {file} cannot be read: {problem}.") from problem
