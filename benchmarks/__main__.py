@@ -12,6 +12,7 @@ for name in (
     "bench_restore",
     "bench_api",
     "bench_pages",
+    "bench_locations",
 ):
     print(f"\n== {name}", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

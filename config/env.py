@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.durations import parse_duration
+from tvarr_backup.locations.variables import PREFIX, LocationVariables, find_locations
 
 T = TypeVar("T")
 SQLITE = "tvarr_backup.sqlite3"
@@ -241,11 +242,22 @@ def secret_key(file: Path) -> str | None:
         if named:
             raise invalid("SECRET_KEY_FILE", named, "an existing file") from None
         return None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise invalid("SECRET_KEY_FILE", str(source), f"a readable text file ({problem})") from problem
+    except OSError as problem:
+        raise ImproperlyConfigured(
+            f"The secret key {source} cannot be read: {problem.strerror}. Run this as the user of the service, or set SECRET_KEY_FILE "
+            "to a file that you may read."
+        ) from problem
+    except UnicodeDecodeError as problem:
+        raise invalid("SECRET_KEY_FILE", str(source), "a text file in UTF-8") from problem
     if not value:
         raise invalid("SECRET_KEY_FILE", str(source), "a file that is not empty")
     return value
+
+
+def locations() -> tuple[LocationVariables, ...]:
+    """Return the locations that variables describe. `prepare` reads their values, and the files that they name."""
+    names = [name for name in os.environ if name.startswith(PREFIX)]
+    return find_locations({name: value for name in names if (value := text(name, ""))})
 
 
 def database(name: str, default: Path) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
         sentence += "It has an underscore (_), which host names must not have. Use another name or the address."
     else:
         sentence += "If it is the name of this service, add it to ALLOWED_HOSTS."
-    sentence += " A proxy must pass on the header Host of the browser."
+    sentence += " A proxy must forward the Host header of the browser."
     return _refuse(request, 400, "host_not_allowed", "Unknown host name", sentence)
 
 
@@ -111,7 +111,7 @@ class LengthRequired:
         limit = format_size(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         sentence = (
             f"Nothing was changed. The request is chunked, so it must not be longer than {limit}. Send it with "
-            "Content-Length. A proxy does so if it buffers requests (nginx: proxy_request_buffering on)."
+            "Content-Length. A proxy adds it if it buffers requests (nginx: proxy_request_buffering on)."
         )
         return _refuse(request, 411, "length_required", "Length required", sentence)
 

@@ -35,6 +35,7 @@ HISTORY_BYTES = env.integer("TVARR_BACKUP_HISTORY_LIMIT", 64 * 2**20, 0, 2**40)
 UNDO_BYTES = env.integer("TVARR_BACKUP_UNDO_LIMIT", 64 * 2**20, 0, 2**40)
 BACKUP_GROUP = env.group("TVARR_BACKUP_GROUP")
 BACKUP_FILE_MODE = env.file_mode("TVARR_BACKUP_FILE_MODE", "0600" if BACKUP_GROUP is None else "0640")
+LOCATIONS = env.locations()
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8081, 1, 65535)
 BASE_PATH = env.base_path("TVARR_SERVER_BASE_PATH")
@@ -333,6 +334,8 @@ SPECTACULAR_SETTINGS = {
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
         "ItemKindEnum": "tvarr_backup.api.envelopes.SLUGS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",
+        "LocationKindEnum": "tvarr_backup.api.locations.KINDS",
+        "LocationStateEnum": "tvarr_backup.api.locations.STATES",
         "ResolutionEnum": "tvarr_backup.api.envelopes.RESOLUTIONS",
     },
 }

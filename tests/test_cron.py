@@ -173,10 +173,10 @@ def test_every_hour_includes_skipped_and_repeated_hours(cron: str, zone: str, da
         ("30 4 * * 4,1,0", "Every Monday, Thursday and Sunday at 04:30 (Europe/Berlin)"),
         ("30 4 * * 0-6", "Every day at 04:30 (Europe/Berlin)"),
         ("7 * * * *", "Every day, every hour at minute 7 (Europe/Berlin)"),
-        ("*/7 3 * * 1-5", 'At the times of "*/7 3 * * 1-5" (Europe/Berlin)'),
-        ("0 3 1 * *", 'At the times of "0 3 1 * *" (Europe/Berlin)'),
-        ("0 3 * 6 *", 'At the times of "0 3 * 6 *" (Europe/Berlin)'),
-        ("0 3 * * 5L", 'At the times of "0 3 * * 5L" (Europe/Berlin)'),
+        ("*/7 3 * * 1-5", 'Cron "*/7 3 * * 1-5" (Europe/Berlin)'),
+        ("0 3 1 * *", 'Cron "0 3 1 * *" (Europe/Berlin)'),
+        ("0 3 * 6 *", 'Cron "0 3 * 6 *" (Europe/Berlin)'),
+        ("0 3 * * 5L", 'Cron "0 3 * * 5L" (Europe/Berlin)'),
     ],
 )
 def test_it_is_described_in_english(cron: str, words: str) -> None:

@@ -17,6 +17,7 @@ MADE_HERE = [
     *sorted((PACKAGE / "access").glob("*.py")),
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "backups").glob("*.py")),
+    *sorted((PACKAGE / "locations").glob("*.py")),
     *sorted((PACKAGE / "operations").glob("*.py")),
     *sorted((PACKAGE / "management").rglob("*.py")),
     *sorted((PACKAGE / "portable").glob("*.py")),

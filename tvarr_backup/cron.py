@@ -107,7 +107,7 @@ class Timetable:
             or (day, month) != ("*", "*")
             or not all(isinstance(each, int) for each in times.weekdays)
         ):
-            return f'At the times of "{self.cron}" ({self.zone.key})'
+            return f'Cron "{self.cron}" ({self.zone.key})'
         from_monday = [_DAYS[weekday % 7] for weekday in range(1, 8) if weekday % 7 in weekdays]
         days = "day" if len(from_monday) == 7 else _join_names(from_monday)
         if times.hours == _EVERY_HOUR:

@@ -1,7 +1,7 @@
 """Errors that users see: one class per cause, each with a stable code."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from tvarr_backup.sentences import Advice, Sentence
@@ -160,6 +160,16 @@ class MemberInvalid(FileRefused):
         self.more = more
         lines = [f"{pointer}: {sentence}" for pointer, sentence in found]
         super().__init__(*lines, *([f"And {more} more."] if more else []))
+
+    def describe(self) -> Iterator[str]:
+        """Yield the problems for users, such as "Item 1, name: Expected text, got 5."."""
+        for pointer, sentence in self.found:
+            match = re.fullmatch(r"/(?:items|sections/([a-z_]+))/(\d+)(?:/(.+))?", pointer)
+            kind = f" of {match[1]}" if match and match[1] else ""
+            place = f"Item {int(match[2]) + 1}{kind}" + (f", {match[3]}" if match[3] else "") if match else pointer
+            yield f"{place}: {sentence}"
+        if self.more:
+            yield f"And {self.more} more."
 
 
 class AnswerInvalid(TvarrBackupError):
@@ -470,6 +480,8 @@ class TokenInvalid(TvarrBackupError):
 class LocationError(TvarrBackupError):
     """A location cannot be used."""
 
+    code = TvarrBackupError.code
+
 
 class LocationInvalid(LocationError):
     """The address of a location is invalid. The message names the option and what was expected."""
@@ -544,6 +556,26 @@ class ObjectExists(LocationError):
 
 class ObjectDamaged(LocationError):
     """What a location returned is not what was copied to it."""
+
+
+class InstallationNotFound(LocationError):
+    """The location has no backups, or none of the installation that was named."""
+
+
+class InstallationAmbiguous(LocationError):
+    """The location has backups of several installations, and none was named."""
+
+
+class SettingsUnavailable(LocationError):
+    """The location has no settings archive of the installation, or it cannot be brought back here."""
+
+
+class TargetExists(TvarrBackupError):
+    """A file that would be created exists already. Nothing was changed."""
+
+
+class TargetUnusable(TvarrBackupError):
+    """A file cannot be created there: a folder is missing or not writable, or this user cannot set its owner."""
 
 
 class RecipientInvalid(TvarrBackupError):

@@ -150,6 +150,7 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
     """
 
     default_validators = [validate_well_formed]
+    default_error_messages = {"null": "This field is required."}
     expected = "text in UTF-8"
 
     def __init__(self, *args: Any, words: type[models.TextChoices] | None = None, **kwargs: Any) -> None:

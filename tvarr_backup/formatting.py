@@ -34,8 +34,12 @@ def format_exact_time(time: datetime) -> str:
 
 
 def format_age(time: datetime) -> str:
-    """Return the distance from now, such as "26 days ago", without months."""
-    return humanize.naturaltime(datetime.now(UTC) - time, months=False)
+    """Return the distance from now, such as "26 days ago", "just now" or "in 2 hours", without months."""
+    distance = time - datetime.now(UTC)
+    if abs(distance) < timedelta(seconds=1):
+        return "just now"
+    duration = format_duration(abs(distance))
+    return f"in {duration}" if distance > timedelta() else f"{duration} ago"
 
 
 def format_duration(duration: timedelta) -> str:

@@ -33,7 +33,7 @@ from django_q.timeout import TimeoutHandler
 
 from tvarr_backup import conf
 from tvarr_backup.errors import BackupUnsupported, DatabaseUnusable
-from tvarr_backup.operations import history, locations, reserve, schedule, track
+from tvarr_backup.operations import history, locations, reserve, schedule, settings_backup, track
 from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
 from tvarr_backup.operations.disk import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
@@ -52,6 +52,7 @@ _SCHEDULE_SECONDS = 30
 _FIRST_PROBE_SECONDS = 60.0
 _RESERVE_SECONDS = 60
 _SIGHTING_SECONDS = 10
+_SETTINGS_SECONDS = 60
 _LOCATIONS_SECONDS = 2
 _DUE_LOCATIONS_SECONDS = 15
 _MOST_BESIDE = 2
@@ -132,6 +133,9 @@ class Worker:
             _Chore("locations", _LOCATIONS_SECONDS, self._perform_beside),
             _Chore("copies", _DUE_LOCATIONS_SECONDS, locations.request_due),
             _Chore("history", history.COMPARE_SECONDS, history.compare_now),
+            _Chore(
+                "settings", _SETTINGS_SECONDS, settings_backup.save_daily, due=time.monotonic() + _FIRST_PROBE_SECONDS
+            ),
             _Chore("backup folder", PROBE_SECONDS, probe_now, due=time.monotonic() + _FIRST_PROBE_SECONDS),
         ]
 

@@ -21,6 +21,8 @@ function count(kind) {
     const affected = listed.length ? selected.filter((box) => box.dataset.needs === needed).length : number ? Number(ofAll) : 0;
     warning.hidden = !affected;
     warning.querySelector(".export-number").textContent = affected;
+    const verb = warning.querySelector(".export-verb");
+    verb.textContent = affected === 1 ? verb.dataset.one : verb.dataset.many;
   }
   return number;
 }

@@ -575,7 +575,7 @@ def test_a_newer_schema_needs_a_confirmation(folder: Path) -> None:
     client, address = client_of("restore_backup"), f"{BACKUPS}/{made.filename}/restore?confirm=true"
     assert "accept_newer in a request" in problem(client.post(address), 400, "confirmation_required")
     body = client.post(address, {"accept_newer": True}, format="json").json()
-    assert body["facts"][0] == "This backup was made by tvarr 999. tvarr 029 is running."
+    assert body["facts"][0] == "This backup has the schema tvarr 999. The current database has the schema tvarr 029."
     assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
 
 

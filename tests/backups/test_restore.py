@@ -942,13 +942,19 @@ def test_one_of_a_newer_version_of_ours_needs_a_word(folder: Path, tmp_path: Pat
     live, other = ours(tmp_path / "live.db"), ours(tmp_path / "other.db", later)
     made = create_backup(other, folder, newer, kind=BackupKind.MANUAL)
     described(folder, made, schema=f"tvarr-backup {later}")
-    refused(live, folder, made, ConfirmationRequired, f"made by tvarr-backup {later}. ")
+    refused(live, folder, made, ConfirmationRequired, f"has the schema tvarr-backup {later}. ")
 
 
 def test_one_of_a_newer_tvarr_needs_a_word(live: Path, folder: Path, tmp_path: Path) -> None:
     other = tvarrs(tmp_path / "other.db", "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')")
     made = backup(other, folder)
-    refused(live, folder, made, ConfirmationRequired, "made by tvarr 030. tvarr 029 is running.")
+    refused(
+        live,
+        folder,
+        made,
+        ConfirmationRequired,
+        "has the schema tvarr 030. The current database has the schema tvarr 029.",
+    )
     restore_backup(live, folder, made.filename, replace(required(), tvarr_newest="030"))
 
 

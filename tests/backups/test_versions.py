@@ -159,7 +159,10 @@ def test_files_of_other_versions_are_added_like_any(folder: Path, tmp_path: Path
 
 def test_a_newer_schema_needs_a_confirmation(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(newer(tmp_path / "other.db"), folder)
-    with pytest.raises(ConfirmationRequired, match=r"made by tvarr 030\. tvarr 029 is running\..*--accept-newer"):
+    with pytest.raises(
+        ConfirmationRequired,
+        match=r"has the schema tvarr 030\. The current database has the schema tvarr 029\..*--accept-newer",
+    ):
         restore_backup(live, folder, made.filename, required())
     with pytest.raises(ConfirmationRequired):
         find_restorable(live, folder, made.filename, required())
@@ -213,20 +216,20 @@ def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Pa
             "tvarr 024",
             "tvarr 029",
             (
-                "This backup was made by tvarr 024. tvarr 029 is running.",
+                "This backup has the schema tvarr 024. The current database has the schema tvarr 029.",
                 "Restart tvarr after the restore to upgrade the database.",
             ),
         ),
         (
             "tvarr 024",
             "",
-            ("This backup was made by tvarr 024. The schema of tvarr's current database is unknown.",),
+            ("This backup has the schema tvarr 024. The schema of tvarr's current database is unknown.",),
         ),
         (
             "tvarr 029",
             "tvarr-backup 0002_system_rows",
             (
-                "This backup was made by tvarr 029. The current database was made by tvarr-backup 0002_system_rows.",
+                "This backup has the schema tvarr 029. The current database has the schema tvarr-backup 0002_system_rows.",
                 "The restored database will be tvarr's own, which tvarr-backup does not upgrade.",
             ),
         ),
@@ -240,7 +243,7 @@ def test_both_versions_are_named(found: str, live_schema: str, facts: tuple[str,
 
 def test_what_was_last_seen_counts_where_the_database_cannot_be_read() -> None:
     seen = replace(required(), last_seen="tvarr 029")
-    assert "tvarr 029 is running" in judge_versions("tvarr 024", "", seen, is_safety=False).facts[0]
+    assert "schema tvarr 029" in judge_versions("tvarr 024", "", seen, is_safety=False).facts[0]
 
 
 def test_a_safety_backup_needs_no_confirmation() -> None:

@@ -84,6 +84,22 @@ def test_saving_that_would_remove_backups_asks_first(person: Person) -> None:
     person.press("Reset to defaults")
 
 
+def test_what_periods_keep_follows_their_numbers(person: Person) -> None:
+    page = person.open("/settings/")
+    page.get_by_label("Number of automatic backups").fill("1")
+    periods = page.get_by_role("group", name="Also keep one for each of the last")
+    for label, number in (("days", "7"), ("weeks", "4"), ("months", "12"), ("years", "2")):
+        periods.get_by_label(label, exact=True).fill(number)
+    expect(page.locator("#deletions")).to_contain_text("would delete 2 backups")
+    person.look()
+    page.get_by_label("Number of automatic backups").fill("7")
+    expect(page.locator("#deletions")).to_contain_text("No additional backups would be deleted.")
+    person.press("Save")
+    expect(periods.get_by_label("months", exact=True)).to_have_value("12")
+    person.press("Reset to defaults")
+    expect(periods.get_by_label("months", exact=True)).to_have_value("0")
+
+
 def test_without_scripts_a_button_tells_what_it_means(plain_person: Person) -> None:
     page = plain_person.open("/settings/")
     page.get_by_label("Every few hours").check()

@@ -316,7 +316,10 @@ def test_variables_that_are_set_and_not_blank_are_found(monkeypatch: pytest.Monk
 
 
 def test_every_reader_is_tested() -> None:
-    tried = {reader for reader, _given, _value in ACCEPTED} | {"invalid", "secret_key", "existing_file_uri", "find_set"}
+    tried = {reader for reader, _given, _value in ACCEPTED} | {
+        *("invalid", "secret_key", "existing_file_uri", "find_set"),
+        "locations",  # tested in `tests/locations/test_variables.py`
+    }
     public = {name for name, value in vars(env).items() if callable(value) and value.__module__ == env.__name__}
     assert {name for name in public if not name.startswith("_")} == tried
 
@@ -368,7 +371,7 @@ def test_a_storage_folder_that_is_a_file_has_no_key(kept: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(None, "an existing file"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a readable text")],
+    [(None, "an existing file"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a text file")],
 )
 def test_a_named_file_without_a_key_is_refused(
     content: bytes | None, expected: str, kept: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,9 +8,11 @@ so that spoiled copies of it can be put to the same tests.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -31,7 +33,10 @@ from tvarr_backup.backups.restore import finish_restore, restore_backup
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import NOT_SAVED_FULL, verify_backup
-from tvarr_backup.errors import BackupBusy, NoRoom, TvarrBackupError
+from tvarr_backup.errors import BackupBusy, NoRoom, ObjectExists, TvarrBackupError
+from tvarr_backup.locations.addresses import LocationKind, read_address
+from tvarr_backup.locations.folder_store import FolderStore
+from tvarr_backup.locations.stores import BytesSource
 from tvarr_backup.schema import RequiredSchema
 
 # Paths in the folder of a case.
@@ -39,6 +44,8 @@ LIVE = Path("live/live.db")
 STORE = Path("store")
 """Only what is below it is watched where a power loss is the subject."""
 BACKUPS = STORE / "backups"
+SHARE = STORE / "share"
+"""A location."""
 UPLOADED_GZIP = Path("upload/uploaded.db.gz")
 UPLOADED_DATABASE = Path("upload/copied.db")
 UPLOADED_TAR = Path("upload/tvarr.tar.gz")
@@ -50,6 +57,9 @@ OLD = tuple(f"tvarr-backup-2026-06-1{day}T12-00-00.db.gz" for day in range(5))
 """The backups that are there before: four scheduled ones and, the newest, a manual one."""
 KEPT = 2
 ADOPTED = "tvarr-backup-2026-06-13T08-00-00.db.gz"
+OLD_COPY, NEW_COPY = "old.age", "new.age"
+COPIED = bytes(range(1, 256)) * 40_500
+"""More than a store writes between two syncs; without zeros, which are what a power cut leaves."""
 HUNG_AFTER_SECONDS = 60
 REQUIRED = RequiredSchema(
     columns={
@@ -191,6 +201,36 @@ def _settle(case: Path) -> Any:
     return {"settled": settled and settled.safety and settled.safety.filename, "listed": _listed(case)}
 
 
+@dataclasses.dataclass(frozen=True)
+class _Copied(BytesSource):
+    tag: str = "the copy"
+
+
+def _share(case: Path) -> FolderStore:
+    return FolderStore(read_address(LocationKind.FOLDER, {"path": str(case / SHARE)}))
+
+
+def _copy(case: Path) -> Any:
+    _share(case).write(f"mine/{NEW_COPY}", _Copied(COPIED))
+
+
+def _copy_once_more(case: Path) -> Any:
+    with contextlib.suppress(ObjectExists):
+        _copy(case)
+
+
+def _replace_copy(case: Path) -> Any:
+    _share(case).write(f"mine/{OLD_COPY}", _Copied(COPIED), replace=True)
+
+
+def _list_copies(case: Path) -> Any:
+    share = _share(case)
+    return {
+        entry.name: hashlib.sha256(b"".join(share.read(f"mine/{entry.name}"))).hexdigest()
+        for entry in share.list_objects("mine")
+    }
+
+
 def _look_and_recover(case: Path) -> Any:
     return {"listed": _listed(case), "recovered": recover(case / BACKUPS)}
 
@@ -215,6 +255,11 @@ OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "restore, spoilt twice": _restore_spoilt(2),
     "settle": _settle,
     "list": _listed,
+    "copy": _copy,
+    "copy once more": _copy_once_more,
+    "replace a copy": _replace_copy,
+    "list copies": _list_copies,
+    "delete unfinished copies": lambda case: _share(case).delete_unfinished("mine"),
     "look and recover": _look_and_recover,
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.copies import CopyPowerCut, CopySweep
 from tests.faults.harness import Bench
 from tests.faults.offline_restores import OfflineRestores
 from tests.faults.restores import Restores, with_name_taken
@@ -203,7 +204,9 @@ class OfflinePowerCut:
 
 
 Detector = (
-    OfflineSweep
+    CopySweep
+    | CopyPowerCut
+    | OfflineSweep
     | OfflinePowerCut
     | OfflineRecoveryPowerCut
     | PowerCut

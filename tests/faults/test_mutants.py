@@ -15,6 +15,7 @@ import pytest
 from tests.faults.figures import Figures
 from tests.faults.harness import Bench, Driver
 from tests.faults.mutants import EQUIVALENT, MUTANTS, Mutant, Quick
+from tests.faults.mutants_of_copies import MUTANTS_OF_COPIES
 from tests.faults.mutants_of_offline import EQUIVALENT_IN_OFFLINE, MUTANTS_OF_OFFLINE
 from tests.faults.mutants_of_restore import EQUIVALENT_IN_RESTORE, MUTANTS_OF_RESTORE
 from tests.faults.world import World
@@ -69,7 +70,9 @@ def _failed_test(quick: Quick, copy: Path) -> str:
     return next((line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")), "")
 
 
-@pytest.mark.parametrize("mutant", [*MUTANTS, *MUTANTS_OF_RESTORE, *MUTANTS_OF_OFFLINE], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize(
+    "mutant", [*MUTANTS, *MUTANTS_OF_RESTORE, *MUTANTS_OF_OFFLINE, *MUTANTS_OF_COPIES], ids=lambda mutant: mutant.name
+)
 def test_a_rule_that_is_taken_out_is_missed(
     mutant: Mutant, shim: Path, world: World, figures: Figures, tmp_path: Path
 ) -> None:

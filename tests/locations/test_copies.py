@@ -278,3 +278,20 @@ def test_a_database_that_was_fetched_has_the_rows(place: Place, tmp_path: Path) 
     (tmp_path / "restored.db").write_bytes(gzip.decompress(archive.read_bytes()))
     question = "SELECT count(*) FROM filters"
     assert query(tmp_path / "restored.db", question) == query(tmp_path / "live.db", question)
+
+
+@pytest.mark.parametrize("kind", ["s3", "sftp", "webdav"])
+def test_servers_hold_copies_as_folders_do(
+    place: Place, kind: str, recipients: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "new").mkdir()
+    with request.getfixturevalue(f"{kind}_place").open() as store:
+        copies = CopyFolder(store, ID)
+        copies.mark()
+        copies.try_out()
+        copies.write_copy(place.archive, place.sidecar, recipients)
+        (copy,) = copies.read_listing().copies
+        archive, sidecar = copies.fetch_copy(copy, tmp_path / "new", identity=KEY.identity)
+        assert (archive.read_bytes(), sidecar) == (place.archive.read_bytes(), place.sidecar)
+        copies.delete_copy(copy)
+        assert copies.read_listing().copies == ()

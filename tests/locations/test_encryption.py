@@ -154,3 +154,10 @@ def test_other_processes_ask_through_a_command() -> None:
     assert ask("identity", key["identity"]) == {"identity": "", "recipient": key["recipient"]}
     assert ask("recipient", key["recipient"])["recipient"] == key["recipient"]
     assert ask("recipient", "harbour")["code"] == "recipient_invalid"
+
+
+@pytest.mark.parametrize("text", ["AGE-SECRET-KEY-1QPZRY9X8", "-----BEGIN OPENSSH PRIVATE KEY-----\ntide-table\n"])
+def test_a_secret_in_place_of_a_recipient_is_not_repeated(text: str) -> None:
+    with pytest.raises(RecipientInvalid) as refusal:
+        read_recipient(text)
+    assert text.splitlines()[-1] not in str(refusal.value)

@@ -11,6 +11,7 @@ import time
 
 from tests.installation import Installation
 
+_QUESTIONS = (b"[y/N] ", b"Password: ", b"(again): ", b"(AGE-SECRET-KEY-1...): ")
 _PATIENCE = 60
 """Seconds without output after which a command counts as hanging."""
 
@@ -30,7 +31,7 @@ def type_into(installation: Installation, typed: bytes, *arguments: str, **envir
     with contextlib.suppress(OSError):  # the other end is closed
         while select.select([ours], [], [], _PATIENCE)[0] and (block := os.read(ours, 4096)):
             shown += block
-            if lines and shown.endswith((b"[y/N] ", b"Password: ", b"(again): ")):
+            if lines and shown.endswith(_QUESTIONS):
                 time.sleep(1)  # it reads now: a Ctrl+C just before that would be noticed only with the next key
                 os.write(ours, lines.pop(0))
     os.close(ours)  # ends a command that still waits

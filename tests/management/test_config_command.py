@@ -143,7 +143,7 @@ def test_two_of_three_deleted_filters_are_taken_back_and_nothing_else_changes(us
     delete(used, "Quay", "Pier", "Mole")
     before = content(live_of(used))
     done = used.run("config", "take", "latest", "--kind", "filters", "--item", "Quay", "--item", "filters/Mole")
-    assert "2 items: 2 created, 0 renamed, 0 overwritten, 0 unchanged, 0 skipped\n" in done.stdout
+    assert "2 items: 2 added\n" in done.stdout
     assert names(used) == {"Harbour", "Quay", "Mole"}
     assert set(before) < set(content(live_of(used)))
     new = set(content(live_of(used))) - set(before)
@@ -161,7 +161,7 @@ def test_a_changed_item_gets_its_former_values_unless_told_otherwise(used: Insta
 def test_a_dry_run_shows_the_plan_and_changes_nothing(used: Installation) -> None:
     delete(used, "Quay")
     before = content(live_of(used))
-    assert "new: Quay -> create\n" in used.ok("config", "take", "latest", "--item", "Quay", "--dry-run")
+    assert "new: Quay -> add\n" in used.ok("config", "take", "latest", "--item", "Quay", "--dry-run")
     assert used.json("config", "take", "latest", "--dry-run", "--json")["kind"] == "bundle"
     assert content(live_of(used)) == before
 
@@ -187,7 +187,7 @@ def test_a_profile_is_taken_with_its_rule_if_it_is_missing(prepared: Installatio
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--item", "Nobody"), 'It has no item "Nobody".'),
+        (("--item", "Nobody"), 'The state has no item "Nobody".'),
         (("--kind", "proxies"), 'Expected "filters", "data_mapping_rules"'),
         (("--kind", "encoding_profiles"), "There is nothing to take."),
         (("--bulk", "merge"), 'Expected "skip", "rename" or "overwrite"'),
@@ -222,7 +222,7 @@ def test_history_is_read_from_top_to_bottom(used: Installation) -> None:
     outside(used, "UPDATE filters SET action = 'exclude' WHERE name = 'Quay'")
     compare(used)
     lines = used.ok("config", "history").splitlines()
-    assert lines[0].endswith("  Edited (outside this program)")
+    assert lines[0].endswith("  Edited outside this program")
     assert lines[1] == "    changed: Quay (filter)"
     assert lines[-1].endswith("  Start of the history")
 

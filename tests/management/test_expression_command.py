@@ -151,7 +151,7 @@ def test_an_empty_file_gives_no_lines(tmp_path: Path) -> None:
         ("[" * 100_000, "is not JSON"),
         ("5", "an object"),
         ({"domain": "epg"}, '"expression"'),
-        ({"expression": 5, "domain": "epg"}, '"expression": expected a text, got 5'),
+        ({"expression": 5, "domain": "epg"}, '"expression": expected text, got 5'),
         ({"expression": "a = b"}, '"domain"'),
         ({"expression": "a = b", "domain": "request"}, "request"),
         ({"expression": "a = b", "domain": ["epg"]}, "got a list"),

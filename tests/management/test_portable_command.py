@@ -98,8 +98,8 @@ def test_kinds_may_be_written_with_hyphens_too(prepared: Installation, slug: str
         (("plan", "filters", "/nowhere/at/all.json"), "/nowhere/at/all.json cannot be read: No such file"),
         (("plan", "filters", "/"), "/ cannot be read: Is a directory"),
         (("plan", "filters", "-", "--bulk", "merge"), 'Expected "skip", "rename" or "overwrite" for all other items'),
-        (("plan", "filters", "-", "--resolve", "News"), '--resolve: expected NAME=VALUE, got "News".'),
-        (("plan", "filters", "-", "--new-name", "=News"), '--new-name: expected NAME=VALUE, got "=News".'),
+        (("plan", "filters", "-", "--resolve", "News"), '--resolve: Expected NAME=VALUE, got "News".'),
+        (("plan", "filters", "-", "--new-name", "=News"), '--new-name: Expected NAME=VALUE, got "=News".'),
         (("import", "filters", "-"), "The file is empty. Expected an export."),
     ],
 )
@@ -168,9 +168,9 @@ def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp
     shown = done.stdout
     assert (done.returncode, "1 item cannot be imported." in done.stderr) == (1, True)
     assert '#1 changed: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
-    assert "#2 new: New -> create\n" in shown
+    assert "#2 new: New -> add\n" in shown
     assert "#3 invalid: Bad -> blocked\n    problem: expression: Expected text, got nothing." in shown
-    assert "3 items: create 1, overwrite 1, blocked 1\n" in shown
+    assert "3 items: add 1, overwrite 1, blocked 1\n" in shown
 
 
 def test_a_plan_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_plan_with_an_invalid_item_exits_with_1(prepared: Installation, tmp_pa
 
 def test_long_lists_are_cut_unless_all_is_wanted(prepared: Installation, tmp_path: Path) -> None:
     file = write(tmp_path, FILTERS, *(filter_item(f"F{number}") for number in range(30)))
-    for action, word in (("plan", "create"), ("import", "created")):
+    for action, word in (("plan", "add"), ("import", "added")):
         short = prepared.ok("portable", action, "filters", file)
         assert short.count("F") == 20
         assert f"Not listed: {word} 10. `--verbose` lists all.\n30 items: " in short
@@ -230,9 +230,7 @@ def test_a_plan_writes_nothing(prepared: Installation, tmp_path: Path) -> None:
 def test_import_prints_what_became_of_every_item(prepared: Installation, tmp_path: Path) -> None:
     file = write(tmp_path, FILTERS, filter_item("A"), filter_item("B"))
     shown = prepared.ok("portable", "import", "filters", file, "--new-name", "B=Bee = two")
-    assert shown == (
-        "created: A\nrenamed: B -> Bee = two\n2 items: 1 created, 1 renamed, 0 overwritten, 0 unchanged, 0 skipped\n"
-    )
+    assert shown == ("added: A\nrenamed: B -> Bee = two\n2 items: 1 added, 1 renamed\n")
 
 
 def test_import_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_path: Path) -> None:
@@ -271,11 +269,11 @@ def test_a_file_with_a_byte_order_mark_is_read_from_disk_and_from_stdin(
 ) -> None:
     file = tmp_path / "from-windows.json"
     file.write_bytes(encoded(document(FILTERS, filter_item("Новости")), encoding))
-    assert "#1 new: Новости -> create" in prepared.ok("portable", "plan", "filters", str(file))
+    assert "#1 new: Новости -> add" in prepared.ok("portable", "plan", "filters", str(file))
     with file.open("rb") as content:
         command = prepared.command("portable", "plan", "filters", "-")
         done = subprocess.run(command, env=prepared.variables(), stdin=content, capture_output=True, check=True)
-    assert "#1 new: Новости -> create" in done.stdout.decode()
+    assert "#1 new: Новости -> add" in done.stdout.decode()
 
 
 def test_references_can_be_mapped(prepared: Installation, tmp_path: Path) -> None:
@@ -292,7 +290,7 @@ def test_a_file_goes_from_one_installation_to_another_through_a_pipe(tmp_path: P
         place.prepared()
     one.ok("portable", "import", "encoding_profiles", write(tmp_path, PROFILES, profile_item()))
     text = one.ok("portable", "export", "encoding_profiles", "--all")
-    assert "1 created" in two.ok("portable", "import", "encoding_profiles", "-", stdin=text)
+    assert "1 added" in two.ok("portable", "import", "encoding_profiles", "-", stdin=text)
 
 
 def test_a_reader_that_goes_away_is_no_traceback(prepared: Installation, tmp_path: Path) -> None:
@@ -348,7 +346,7 @@ def test_an_import_is_undone_by_the_id_that_it_prints(prepared: Installation, tm
     assert names_in(prepared) == []
     done = prepared.run("portable", "undo", undone["import_id"].lower())
     assert done.stdout == "added back: One\nadded back: Two\n2 items: 2 added back\n"
-    assert re.search(r"To take this back: `.*portable undo [0-9A-Z]{26}`", done.stderr)
+    assert re.search(r"To undo this undo: `.*portable undo [0-9A-Z]{26}`", done.stderr)
     assert names_in(prepared) == ["One", "Two"]
 
 
@@ -364,7 +362,7 @@ def test_an_item_changed_since_is_undone_only_if_it_is_asked_for(prepared: Insta
 
 
 def test_an_id_without_an_import_is_refused(prepared: Installation) -> None:
-    assert 'There is no import "NOTHING".' in prepared.refused("portable", "undo", "nothing")
+    assert 'There is no import "nothing".' in prepared.refused("portable", "undo", "nothing")
 
 
 def test_an_import_that_changes_something_says_how_to_undo_it(prepared: Installation, tmp_path: Path) -> None:
@@ -388,8 +386,8 @@ def test_a_bundle_is_planned_imported_exported_and_undone(prepared: Installation
     file = bundle_file(tmp_path)
     planned = prepared.ok("portable", "plan", "bundle", file)
     assert planned.startswith(
-        "encoding profiles:\n#1 new: Tablet HEVC -> create\nfilters:\n#1 new: One -> create\n"
-        "client detection rules:\n#1 new: Kitchen Tablet -> create\n3 items: create 3\nfingerprint sha256:"
+        "encoding profiles:\n#1 new: Tablet HEVC -> add\nfilters:\n#1 new: One -> add\n"
+        "client detection rules:\n#1 new: Kitchen Tablet -> add\n3 items: add 3\nfingerprint sha256:"
     )
     fingerprint = prepared.json("portable", "plan", "bundle", file, "--json")["fingerprint"]
     done = prepared.json("portable", "import", "bundle", file, "--fingerprint", fingerprint, "--json")
@@ -409,7 +407,7 @@ def test_answers_to_a_bundle_can_name_a_kind(prepared: Installation, tmp_path: P
     planned = prepared.ok(
         "portable", "plan", "bundle", file, "--resolve", "filters/#1=skip", "--resolve", "Tablet HEVC=skip"
     )
-    assert "3 items: create 1, skip 2" in planned
+    assert "3 items: add 1, skip 2" in planned
     assert 'The file has no item "Nobody".' in prepared.refused(
         "portable", "plan", "bundle", file, "--resolve", "Nobody=skip"
     )

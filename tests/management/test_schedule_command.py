@@ -37,7 +37,7 @@ def test_it_shows_the_schedule_as_text_and_as_json() -> None:
     first, _, retention, *_ = schedule("show").splitlines()
     assert (first, retention) == (
         "Every Sunday at 04:30 (UTC)",
-        "Retention   the newest 14 automatic backups, plus 8 weekly, at most 90d old",
+        "Retention         the newest 14 automatic backups, plus 8 weekly, at most 90d old",
     )
     shown = json.loads(schedule("show", "--json"))
     assert {name: shown[name] for name in ("cron", "retention", "max_age")} == {

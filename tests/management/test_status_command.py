@@ -189,7 +189,10 @@ def test_a_warning_is_shown_and_does_not_fail(place: Place) -> None:
     shutil.copy(archive, archive.with_name("tvarr-backup-2020-01-01T00-00-00.db.gz"))
     screen = place.installation.ok("status")
     assert screen.startswith("Backups are made, but there are warnings.\n")
-    assert "warning  Backups           Do not rely on these: tvarr-backup-2020-01-01T00-00-00.db.gz is broken" in screen
+    assert (
+        "warning  Backups           Do not rely on these backups: tvarr-backup-2020-01-01T00-00-00.db.gz is broken"
+        in screen
+    )
 
 
 def test_a_running_operation_is_shown(place: Place) -> None:

@@ -196,7 +196,7 @@ def test_an_old_terminal_gets_escapes_and_no_traceback(prepared: Installation, t
     shown = done.stdout.decode(encoding)
     cafe = "Café" if encoding == "iso8859-15" else r"Caf\xe9"
     assert b"Traceback" not in done.stderr
-    assert rf"#1 new: \u041d\u043e\u0432\u043e\u0441\u0442\u0438 {cafe} -> create" in shown
+    assert rf"#1 new: \u041d\u043e\u0432\u043e\u0441\u0442\u0438 {cafe} -> add" in shown
     assert 'got "x".' in shown
     as_json = run(prepared, "portable", "plan", "filters", str(file), "--json", **old).stdout.decode(encoding)
     assert json.loads(as_json)["items"][0]["name"] == "Новости Café"

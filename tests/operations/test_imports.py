@@ -287,7 +287,7 @@ def test_the_history_has_imports_among_the_operations_by_their_time() -> None:
     text = history(administrator())
     assert text.index("second.json") < text.index("Backed up") < text.index("first.json")
     assert "Imported 1 filter" in text
-    assert "Added 1." in text
+    assert "1 added." in text
 
 
 def test_an_import_that_changed_nothing_says_so() -> None:

@@ -103,7 +103,7 @@ def test_a_restore_of_an_older_backup_into_an_upgraded_tvarr_can_be_undone(attac
     upgrade(attached)
     verdict = verdict_on(find_backup(folder, old))
     assert verdict.facts == (
-        "This backup was made by tvarr 029. tvarr 030 is running.",
+        "This backup has the schema tvarr 029. The current database has the schema tvarr 030.",
         "Restart tvarr after the restore to upgrade the database.",
     )
     done = run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments={"filename": old}).result

@@ -215,7 +215,7 @@ def test_unknown_parts_are_ignored_with_a_warning() -> None:
         'The unknown member "more" of the file is ignored.',
         'The unknown member "items" of the file is ignored.',
         'The unknown section "relays" is ignored.',
-        "/metadata/item_count: Expected 1, got 5.",
+        "The file has 1 item, but its metadata says 5.",
     )
 
 

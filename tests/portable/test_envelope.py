@@ -36,7 +36,7 @@ def test_without_a_kind_an_unknown_one_is_refused_with_all_kinds() -> None:
     text = json.dumps(document(FILTERS, export_type="proxies")).encode()
     with pytest.raises(
         errors.WrongKind,
-        match='export_type: Expected "filters", "data_mapping_rules", "client_detection_rules" or "encoding_profiles", got',
+        match='Expected "filters", "data_mapping_rules", "client_detection_rules" or "encoding_profiles" as "export_type"',
     ):
         read_envelope(io.BytesIO(text), None)
 
@@ -127,10 +127,10 @@ def test_it_refuses_json_that_is_not_an_object(value: Any, what: str) -> None:
     [
         ({}, 'it has no object "metadata"'),
         ({"metadata": []}, 'it has no object "metadata"'),
-        ({"metadata": {}}, "/metadata/version: Expected text, got nothing."),
-        ({"metadata": {"version": 1}}, "/metadata/version: Expected text, got 1."),
-        ({"metadata": {"version": "1.0.0"}}, "/metadata/export_type: Expected text, got nothing."),
-        ({"metadata": {"version": {"a": 1}}}, "/metadata/version: Expected text, got an object."),
+        ({"metadata": {}}, 'Expected text as "version" in the metadata, got nothing.'),
+        ({"metadata": {"version": 1}}, 'Expected text as "version" in the metadata, got 1.'),
+        ({"metadata": {"version": "1.0.0"}}, 'Expected text as "export_type" in the metadata, got nothing.'),
+        ({"metadata": {"version": {"a": 1}}}, 'Expected text as "version" in the metadata, got an object.'),
     ],
 )
 def test_it_refuses_json_that_is_not_an_export(value: Any, sentence: str) -> None:
@@ -159,7 +159,7 @@ def test_it_names_the_kind_of_an_export_of_another_kind() -> None:
 
 
 def test_an_unknown_kind_is_named_with_the_expected_one() -> None:
-    with pytest.raises(errors.WrongKind, match='export_type: Expected "filters", got'):
+    with pytest.raises(errors.WrongKind, match='Expected "filters" as "export_type" in the metadata, got'):
         read(document(FILTERS, export_type="proxies"))
 
 
@@ -168,9 +168,9 @@ def test_an_unknown_kind_is_named_with_the_expected_one() -> None:
     [
         ("2.0.0", "This version reads 1.0.0. Update tvarr-backup first."),
         ("0.9.0", "Expected format 1.0.0, got 0.9.0."),
-        ("1.0", f'Expected "1.0.0", got {quoted("1.0")}.'),
-        ("one", f'Expected "1.0.0", got {quoted("one")}.'),
-        ("１.0.0", 'Expected "1.0.0", got'),
+        ("1.0", 'Expected "1.0.0" as "version" in the metadata, got "1.0".'),
+        ("one", 'Expected "1.0.0" as "version" in the metadata, got "one".'),
+        ("１.0.0", 'Expected "1.0.0" as "version" in the metadata, got'),
     ],
 )
 def test_it_refuses_formats_that_it_does_not_know(version: str, sentence: str) -> None:
@@ -186,8 +186,8 @@ def test_a_newer_minor_format_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
-        ({"item_count": 7}, "/metadata/item_count: Expected 1, got 7."),
-        ({"exported_at": "yesterday"}, f"/metadata/exported_at: Expected a date and time, got {quoted('yesterday')}."),
+        ({"item_count": 7}, "The file has 1 item, but its metadata says 7."),
+        ({"exported_at": "yesterday"}, 'Expected a date and time as "exported_at" in the metadata, got "yesterday".'),
         ({"mood": "good"}, f"The unknown member {quoted('mood')} of the metadata is ignored."),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
-from tests.roles.table import CHANGED_LOCATION, FILTER, NEW_LOCATION
+from tests.roles.table import CHANGED_LOCATION, FILTER, LOCATION, NEW_LOCATION
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -42,7 +42,7 @@ class Ask:
 class Case:
     """An action in a state. `code` is `DONE` or the code of the refusal; a mapping if roles differ.
 
-    `on` is the backup, as in `rows.Row`, or `missing`; `queued` is an operation that is queued.
+    `on` is the backup, as in `rows.Row`, or `missing`; `queued` is an operation that is queued; `stdin` is for the command.
     """
 
     action: str
@@ -52,6 +52,7 @@ class Case:
     asks: Mapping[Entrance, Ask]
     on: str = "plain"
     queued: OperationKind | None = None
+    stdin: bytes = b"correct horse\n"
 
 
 DONE = "done"
@@ -134,6 +135,11 @@ def _unprotect() -> dict[Entrance, Ask]:
         ADMIN: _selected("unprotect"),
         **_command("protect", "{filename}", "--off"),
     }
+
+
+def _location(method: str, path: str, body: Any, *arguments: str) -> dict[Entrance, Ask]:
+    route = f"/api/v1/locations{path and '/<str:name>'}{path.removeprefix('.')}"
+    return {API: Ask(f"{method} {route}", body), COMMAND: Ask("", arguments=("location", *arguments))}
 
 
 def _cancel() -> dict[Entrance, Ask]:
@@ -444,22 +450,109 @@ CASES = [
             API: Ask("GET /api/v1/configuration/items/<str:kind>/<str:item_id>"),
         },
     ),
+    Case(
+        "find_versions_by_name",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {COMMAND: Ask("", arguments=("config", "history", "filters", FILTER))},
+    ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
-    Case("find_locations", "nothing in the way", ADMINISTRATOR, DONE, {PAGE: Ask("GET /locations/")}),
-    Case("find_location", "nothing in the way", ADMINISTRATOR, DONE, {PAGE: Ask(f"GET {_LOCATION}")}),
-    Case("add_location", "nothing in the way", ADMINISTRATOR, DONE, _add_location()),
+    Case(
+        "find_locations",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("GET", "", None, "list") | {PAGE: Ask("GET /locations/")},
+    ),
+    Case(
+        "find_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("GET", ".", None, "show", LOCATION) | {PAGE: Ask(f"GET {_LOCATION}")},
+    ),
+    Case(
+        "add_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "", {"name": "attic", "url": "folder:/mnt"}, "add", "attic", "--url", "folder:/mnt")
+        | _add_location(),
+    ),
+    Case(
+        "add_location",
+        "the name is taken",
+        ADMINISTRATOR,
+        "location_invalid",
+        _location("POST", "", {"name": LOCATION, "url": "folder:/mnt"}, "add", LOCATION, "--url", "folder:/mnt"),
+    ),
     Case("add_location_with_key", "nothing in the way", ADMINISTRATOR, DONE, _add_location(encryption="new")),
-    Case("change_location", "nothing in the way", ADMINISTRATOR, DONE, _on_location("change", CHANGED_LOCATION)),
+    Case(
+        "change_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("PATCH", ".", {"keep": 3}, "change", LOCATION, "--keep", "3")
+        | _on_location("change", CHANGED_LOCATION),
+    ),
     Case("change_location", "it is paused", ADMINISTRATOR, DONE, _on_location("pause", {"enabled": "false"})),
-    Case("remove_location", "nothing in the way", ADMINISTRATOR, DONE, _on_location("remove")),
-    Case("remove_location", "it is busy", ADMINISTRATOR, "location_busy", _on_location("remove"), queued=COPY),
-    Case("request_location_test", "nothing in the way", ADMINISTRATOR, DONE, _on_location("test")),
-    Case("request_location_test", "it is busy", ADMINISTRATOR, "location_busy", _on_location("test"), queued=COPY),
-    Case("request_copies", "nothing in the way", ADMINISTRATOR, DONE, _on_location("copy")),
-    Case("request_copies", "it is busy", ADMINISTRATOR, "location_busy", _on_location("copy"), queued=COPY),
-    Case("request_copy_check", "nothing in the way", ADMINISTRATOR, DONE, _on_location("check")),
-    Case("request_copy_check", "it is busy", ADMINISTRATOR, "location_busy", _on_location("check"), queued=COPY),
+    Case(
+        "remove_location",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("DELETE", ".", None, "remove", LOCATION, "--yes") | _on_location("remove"),
+    ),
+    Case(
+        "remove_location",
+        "its operation is open",
+        ADMINISTRATOR,
+        "location_busy",
+        _location("DELETE", ".", None, "remove", LOCATION, "--yes") | _on_location("remove"),
+        queued=COPY,
+    ),
+    Case(
+        "request_location_test",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/test", None, "test", LOCATION) | _on_location("test"),
+    ),
+    Case(
+        "request_location_test",
+        "another one is open",
+        ADMINISTRATOR,
+        "location_busy",
+        _location("POST", "/test", None, "test", LOCATION) | _on_location("test"),
+        queued=COPY,
+    ),
+    Case(
+        "request_copies",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/sync", {"accept_empty": True}, "sync", LOCATION, "--accept-empty") | _on_location("copy"),
+    ),
+    Case(
+        "request_copies",
+        "another one is open",
+        ADMINISTRATOR,
+        "location_busy",
+        _location("POST", "/sync", {}, "sync", LOCATION) | _on_location("copy"),
+        queued=OperationKind.CHECK_COPY,
+    ),
+    Case(
+        "request_copy_check",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/check", None, "check", LOCATION) | _on_location("check"),
+    ),
+    Case(
+        "request_copy_check", "another one is open", ADMINISTRATOR, "location_busy", _on_location("check"), queued=COPY
+    ),
     Case(
         "confirm_host_key",
         "nothing in the way",
@@ -469,12 +562,19 @@ CASES = [
     ),
     Case(
         "confirm_host_key",
-        "it is another one",
+        "another one was offered",
         ADMINISTRATOR,
         "location_invalid",
-        _on_location("host-key", {"host_key": "ssh-rsa BBBB"}),
+        {API: _location("POST", "/host-key", {"host_key": "ssh-rsa BBBB"})[API]}
+        | _on_location("host-key", {"host_key": "ssh-rsa BBBB"}),
     ),
-    Case("new_location_key", "nothing in the way", ADMINISTRATOR, DONE, _on_location("key", {"make": "yes"})),
+    Case(
+        "new_location_key",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("POST", "/key", None, "key", "new", LOCATION) | _on_location("key", {"make": "yes"}),
+    ),
     Case(
         "confirm_location_key",
         "nothing in the way",
@@ -484,10 +584,18 @@ CASES = [
     ),
     Case(
         "confirm_location_key",
+        "the user says so",
+        ADMINISTRATOR,
+        DONE,
+        {API: _location("POST", "/key/confirm", {"key_saved": True})[API]},
+    ),
+    Case(
+        "confirm_location_key",
         "it is not an identity",
         ADMINISTRATOR,
         "identity_invalid",
-        _on_location("key", {"identity": "age"}),
+        _location("POST", "/key/confirm", {"identity": "correct horse"}, "key", "confirm", LOCATION)
+        | _on_location("key", {"identity": "correct horse"}),
     ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]

@@ -187,8 +187,11 @@ PAGES: dict[str, Row] = {
 
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
+_API_LOCATION = f"{_V1}/locations/<str:name>"
 FILTER = "A filter of the history"
 """A filter that exists."""
+LOCATION = "nas"
+"""A folder that is a tested location. Its recovery key is saved."""
 MODELS = {kind.url_slug: kind.model.__name__.lower() for kind in KINDS.values()}
 
 
@@ -237,6 +240,30 @@ CALLS: dict[str, Row] = {
     ),
     f"GET {_V1}/backups/schedule": row(VIEWER, VIEW_SETTINGS, does="show the schedule"),
     f"PUT {_V1}/backups/schedule": row(ADMINISTRATOR, CHANGE_SETTINGS, does="change the schedule", body={}),
+    **{
+        f"{method} {route}": row(ADMINISTRATOR, MANAGE_LOCATIONS, **more)
+        for method, route, more in (
+            ("GET", f"{_V1}/locations", {"does": "list locations"}),
+            (
+                "POST",
+                f"{_V1}/locations",
+                {"does": "add a location", "answer": 201, "body": {"name": "attic", "url": "folder:/mnt/attic"}},
+            ),
+            ("GET", _API_LOCATION, {"does": "show a location"}),
+            ("PATCH", _API_LOCATION, {"does": "change a location", "body": {"keep": 3}}),
+            ("DELETE", _API_LOCATION, {"does": "remove a location", "answer": 204}),
+            ("POST", f"{_API_LOCATION}/test", {"does": "test a location", "answer": 202}),
+            ("POST", f"{_API_LOCATION}/sync", {"does": "copy to a location", "answer": 202, "body": {}}),
+            ("POST", f"{_API_LOCATION}/check", {"does": "check a copy", "answer": 202}),
+            (
+                "POST",
+                f"{_API_LOCATION}/host-key",
+                {"does": "confirm a host key", "answer": 400, "body": {"host_key": "ssh-rsa AAAA"}},
+            ),
+            ("POST", f"{_API_LOCATION}/key", {"does": "make a recovery key"}),
+            ("POST", f"{_API_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
+        )
+    },
     f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),
     f"GET {_V1}/operations/<str:operation_id>": row(VIEWER, VIEW_OPERATION, does="show an operation"),
     **{
@@ -389,9 +416,11 @@ COMMANDS = {
         "completion",
         "config",
         "expression",
+        "location",
         "operation",
         "portable",
         "prepare",
+        "rebuild",
         "schedule",
         "status",
         "token",

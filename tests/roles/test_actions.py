@@ -141,7 +141,7 @@ def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str)
         given = {"filename": filename, "export": world.export, "operation": newest and newest.pk, "applied": applied}
         command, *arguments = [word.format(**given) for word in ask.arguments]
         with suppress(CommandError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"correct horse\n")))
+            patch.setattr("sys.stdin", TextIOWrapper(BytesIO(case.stdin)))
             call_command(command, *arguments, stdout=StringIO(), stderr=StringIO())
         return bool(world.state() != before)
 

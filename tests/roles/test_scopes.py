@@ -17,7 +17,8 @@ from tvarr_backup.backups.folder import prepare_folder
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted by SQLite; roles are the same elsewhere
 
 ROWS = CALLS | HEALTH
-_BACKUPS = ("/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics")
+_LOCATIONS = "/api/v1/locations"
+_BACKUPS = (_LOCATIONS, "/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics")
 _OF_OTHERS = ("GET /api/v1/imports/", "POST /api/v1/imports/")
 _READING = ("POST /api/v1/export/",)
 
@@ -28,7 +29,9 @@ def is_in(scope: Scope, key: str) -> bool:
     is_about_backups = address.startswith(_BACKUPS)
     return {
         Scope.ALL: True,
-        Scope.READ: method == "GET" or key.startswith(_READING) or address.endswith("/export"),
+        Scope.READ: (method == "GET" and not address.startswith(_LOCATIONS))
+        or key.startswith(_READING)
+        or address.endswith("/export"),
         Scope.BACKUPS: is_about_backups,
         Scope.CONFIGURATION: not is_about_backups,
     }[scope]

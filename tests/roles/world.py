@@ -24,7 +24,7 @@ from django.test import Client
 from tests import factories
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
-from tests.roles.table import FILTER
+from tests.roles.table import FILTER, LOCATION
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.scopes import Scope
@@ -43,6 +43,7 @@ from tvarr_backup.operations.models import (
     ImportRecord,
     ImportState,
     ItemVersion,
+    Location,
     Operation,
     OperationKind,
     OperationState,
@@ -54,7 +55,7 @@ from tvarr_backup.portable.kinds import KINDS
 
 _MISSING = "tvarr-backup-2001-01-01T00-00-00.db.gz"
 _ALIASES = ("default", "tvarr")
-_HOST_KEY = "ssh-ed25519 AAAA"
+_HOST, _HOST_KEY = "box", "ssh-ed25519 AAAA"
 _EXPORT = json.dumps(document(FILTERS, filter_item())).encode()
 
 
@@ -121,15 +122,11 @@ class World:
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
         key = locations.new_key()
-        options = {"host": "nas.example.com", "user": "me", "path": "/backups", "password": "wharf-lantern"}
-        now = datetime.now(UTC)
-        self.location = locations.add_location(
-            "nas",
+        self.location = _make_location(template.with_name("nas"), key.recipient)
+        locations.add_location(
+            _HOST,
             LocationKind.SFTP,
-            options,
-            recipient=key.recipient,
-            is_key_saved=True,
-            tested_at=now,
+            {"host": "nas.example.com", "user": "me", "path": "/backups", "password": "wharf-lantern"},
             offered_host_key=_HOST_KEY,
         )
         self._objects = {f"/admin/{row._meta.app_label}/{row._meta.model_name}/": str(row.pk) for row in rows}
@@ -250,6 +247,20 @@ def _backup(folder: Path, on: str) -> Backup:
         return rewrite_sidecar(folder, work, backup, **_RECORDED[on])
 
 
+def _make_location(folder: Path, recipient: str) -> Location:
+    folder.mkdir()
+    now = datetime.now(UTC)
+    return Location.objects.create(
+        name=LOCATION,
+        kind=LocationKind.FOLDER,
+        options={"path": str(folder)},
+        recipient=recipient,
+        is_key_saved=True,
+        created_at=now,
+        tested_at=now,
+    )
+
+
 def named(permissions: Collection[str]) -> list[Permission]:
     found = [
         permission
@@ -276,11 +287,11 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "record": known["record"],
         "applied": known["record"],
         "import_id": known["record"],
-        "name": "guides/install",
+        "name": (_HOST if "host-key" in route else LOCATION) if "/locations/" in route else "guides/install",
         "event_id": str(HistoryEvent.objects.latest("pk").pk),
         "number": str(HistoryEvent.objects.latest("pk").pk),
         "kind": "filters",
-        "location": "nas",
+        "location": _HOST if "host-key" in route else LOCATION,
         "item_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",

@@ -131,7 +131,8 @@ def test_items_that_an_event_added_cannot_be_selected(keeper: Client) -> None:
     look()
     page = keeper.get(event_page(newest()))
     assert "item" not in sent_by(page)
-    assert "Items that were added here are not removed." in text_of(page)
+    assert "Additions cannot be undone on this page." in text_of(page)
+    assert "Undo selected changes" not in text_of(page)
 
 
 def test_the_baseline_lists_nothing(keeper: Client) -> None:
@@ -146,6 +147,12 @@ def test_the_baseline_lists_nothing(keeper: Client) -> None:
 def test_an_event_before_which_nothing_is_known_offers_no_undo(keeper: Client) -> None:
     HistoryProgress.objects.update(complete_since=datetime.now(UTC) + timedelta(days=1))
     assert "item" not in sent_by(keeper.get(event_page(newest())))
+
+
+@pytest.mark.usefixtures("_begun")
+def test_the_menu_marks_the_pages_below(keeper: Client) -> None:
+    assert '<a href="/configuration/" aria-current="true">' in keeper.get(event_page(newest())).content.decode()
+    assert '<a href="/configuration/" aria-current="page">' in keeper.get("/configuration/").content.decode()
 
 
 @pytest.mark.usefixtures("_begun")
@@ -214,7 +221,7 @@ def test_equal_states_have_no_differences(keeper: Client) -> None:
 @pytest.mark.parametrize(
     ("text", "status", "words"),
     [
-        ("soon", 404, "a backup (its name, the start of it, or"),
+        ("soon", 404, 'Expected "now", a backup'),
         ("2001-01-01", 409, "The history begins"),
         ("import:X", 404, "The history has no import"),
     ],
@@ -223,8 +230,14 @@ def test_equal_states_have_no_differences(keeper: Client) -> None:
 def test_what_names_no_state_is_said_in_the_form(keeper: Client, text: str, status: int, words: str) -> None:
     page = compare(keeper, text)
     assert page.status_code == status
-    assert words in text_of(page)
+    assert f"From: {words}" in text_of(page)
     assert f'value="{text}"' in page.content.decode()
+
+
+def test_what_names_no_later_state_is_said_with_its_field(keeper: Client) -> None:
+    page = keeper.get(reverse("compare"), {"from": "now", "to": "soon"})
+    assert 'To: Expected "now"' in text_of(page)
+    assert page.content.decode().count('aria-invalid="true"') == 1
 
 
 def test_without_names_now_is_compared_with_itself(keeper: Client) -> None:

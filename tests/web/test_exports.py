@@ -248,7 +248,7 @@ def test_rules_name_the_profile_that_is_missing_from_their_file(viewer: Client) 
 
 def test_filters_name_the_source_that_is_not_exported(viewer: Client) -> None:
     FilterFactory.create(source_id=StreamSourceFactory.create(name="Pelican").pk)
-    assert '1 of these apply only to the source "Pelican".' in text_of(viewer.get("/export/"))
+    assert '1 of these applies only to the source "Pelican".' in text_of(viewer.get("/export/"))
 
 
 def test_the_preview_shows_the_file_and_as_a_part_no_more(viewer: Client) -> None:

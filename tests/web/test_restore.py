@@ -90,7 +90,7 @@ def test_a_backup_of_unknown_date_is_counted_from_its_newest_row(client: Client,
     described(folder, made, created_at=NEWEST, created_at_source=DateSource.NEWEST_ROW, newest_row_at=NEWEST)
     text = text_of(client.get(page_of(made)))
     days = (datetime.now(UTC) - NEWEST).days
-    assert "Created Date unknown newest row 1 Mar 2026, 12:00" in text
+    assert "Created Date unknown, newest row 1 Mar 2026, 12:00" in text
     assert "of changes (since 1 Mar 2026, 12:00, the newest row in the backup) will be removed" in text
     assert f"{days:,} days of changes" in text or "1 year" in text
     assert "Restore backup of unknown date (newest row 1 Mar 2026, 12:00)" in text
@@ -145,7 +145,7 @@ def test_what_cannot_be_restored_says_why(
 def test_a_newer_schema_needs_its_box(client: Client, folder: Path, attached: Path, made: Backup) -> None:
     described(folder, made, schema="tvarr 999")
     page = client.get(page_of(made))
-    assert "This backup was made by tvarr 999. tvarr 029 is running." in text_of(page)
+    assert "This backup has the schema tvarr 999. The current database has the schema tvarr 029." in text_of(page)
     assert b'name="accept_newer"' in page.getvalue()
     assert "accept the newer schema" in text_of(client.post(page_of(made)))
     assert not Operation.objects.exists()

@@ -19,8 +19,8 @@ def explain_origin(request: HttpRequest) -> str:
         return ""
     return (
         f"Nothing was changed, because the form was sent from {origin}, and this service expects "
-        f"{request.scheme}://{request.get_host()}. If both are this service, set CSRF_TRUSTED_ORIGINS={origin}. Or let the "
-        "proxy pass on the header Host with its port, send X-Forwarded-Proto, and be one of FORWARDED_ALLOW_IPS."
+        f"{request.scheme}://{request.get_host()}. If both are addresses of this service, set CSRF_TRUSTED_ORIGINS={origin}. Or let "
+        "the proxy forward the Host header with its port and send X-Forwarded-Proto, and add its address to FORWARDED_ALLOW_IPS."
     )
 
 

@@ -10,12 +10,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from tvarr_backup.admin.filters import KindListFilter, label_of_kind
 from tvarr_backup.admin.visible import ReadOnlyAdmin
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.formatting import format_elapsed
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
-from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS
 from tvarr_backup.operations.models import BackupSettings, ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.texts import escape_hidden
@@ -30,7 +31,7 @@ class OperationAdmin(ReadOnlyAdmin):
     list_select_related = ("requested_by",)
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("kind", "state", "phase", "percent", "outcome")}),
+        (None, {"fields": ("kind", "state", "step", "percent", "outcome")}),
         ("Origin and times", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
         ("Details", {"fields": ("arguments", "result", "host", "pid", "heartbeat_at"), "classes": ("collapse",)}),
     )
@@ -41,12 +42,16 @@ class OperationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="outcome")
     def outcome(self, operation: Operation) -> str:
-        found = operation.error or operation.message
+        found = operation.outcome.for_page()
         if not found and operation.is_open and operation.percent is not None:
             return f"{operation.percent} %"
         if not found and operation.kind == OperationKind.RESTORE and operation.result:
             return f"{operation.result['filename']} restored."
         return escape_hidden(found, keep="\n")
+
+    @admin.display(description="step")
+    def step(self, operation: Operation) -> str:
+        return next((label for phase, label in PHASE_LABELS.items() if phase == operation.phase), "")
 
     def view_on_site(self, operation: Operation) -> str:
         return reverse("operation", args=[operation.pk])
@@ -76,10 +81,18 @@ class OperationAdmin(ReadOnlyAdmin):
 
 @admin.register(ImportRecord)
 class ImportRecordAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
-    list_filter = ("kind", "origin")
+    list_display = ("kind_label", "file_name", "added", "overwritten", "renamed", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
+    list_filter = (("kind", KindListFilter), "origin")
     list_select_related = ("requested_by",)
-    fields = ("kind", "file_name", "requested_by", "origin", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "finished_at")  # fmt: skip
+    fields = ("kind_label", "file_name", "requested_by", "origin", "added", "overwritten", "renamed", "skipped", "unchanged", "created_at", "finished_at")  # fmt: skip
+
+    @admin.display(description="kind", ordering="kind")
+    def kind_label(self, record: ImportRecord) -> str:
+        return label_of_kind(record.kind)
+
+    @admin.display(description="renamed", ordering="copied")
+    def renamed(self, record: ImportRecord) -> int:
+        return record.copied
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportRecord]:
         """Leave out pending imports, which only their users see."""

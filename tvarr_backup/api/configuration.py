@@ -140,9 +140,8 @@ class HistoryViewSet(StrictView, viewsets.GenericViewSet[HistoryEvent]):
         examples=[_EVENT],
     )
     def list(self, request: Request) -> Response:
-        kinds, events = kinds_parameter(request), actions.find_events(self.actor)
-        if "kind" in request.query_params:
-            events = events.filter(versions__kind__in=kinds).distinct()
+        kinds = kinds_parameter(request)
+        events = actions.find_events(self.actor, kinds if "kind" in request.query_params else None)
         on_page = self.paginate_queryset(events) or []
         changes = changes_to_list(on_page, kinds)
         return self.get_paginated_response([event_as_data(event, changes.get(event.pk, ())) for event in on_page])

@@ -16,6 +16,7 @@ from tvarr_backup.portable.kinds import KINDS
 _NAMES = {
     "backups": "api-backup-list",
     "schedule": "api-schedule",
+    "locations": "api-location-list",
     "operations": "api-operation-list",
     "imports": "api-import-list",
     "history": "api-history-list",
@@ -34,6 +35,7 @@ IndexSerializer = type(
 _EXAMPLE = {
     "backups": "/api/v1/backups",
     "schedule": "/api/v1/backups/schedule",
+    "locations": "/api/v1/locations",
     "operations": "/api/v1/operations",
     "imports": "/api/v1/imports",
     "history": "/api/v1/configuration/history",

@@ -10,6 +10,7 @@ from tvarr_backup.api.backups.views import BackupViewSet
 from tvarr_backup.api.docs import Docs, Schema
 from tvarr_backup.api.expressions import ValidateView
 from tvarr_backup.api.imports import ImportViewSet
+from tvarr_backup.api.locations import LocationViewSet
 from tvarr_backup.api.operations import OperationViewSet
 from tvarr_backup.api.schedule import ScheduleView
 
@@ -17,6 +18,7 @@ router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("backups", BackupViewSet, "api-backup")
 router.register("configuration/history", configuration.HistoryViewSet, "api-history")
 router.register("imports", ImportViewSet, "api-import")
+router.register("locations", LocationViewSet, "api-location")
 router.register("operations", OperationViewSet, "api-operation")
 for viewset in kinds.VIEWSETS:
     router.register(viewset.kind.url_slug, viewset, f"api-{viewset.kind.url_slug}")

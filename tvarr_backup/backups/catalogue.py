@@ -19,7 +19,7 @@ from typing import Any
 
 from tvarr_backup.backups.durable import publish, replace, sync_folder, write_private
 from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, printable_name, work_in
-from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
+from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name, settings_moment
 from tvarr_backup.backups.sharing import share_file
 from tvarr_backup.backups.sidecar import MAX_NOTE, DateSource, Sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.backups.tvarr_archive import read_metadata
@@ -307,7 +307,10 @@ def _age(backup: Backup) -> tuple[int, Any, str]:
 
 
 def _read_entry(folder: str, filename: str, present: set[str]) -> Backup | Broken | str | None:
-    """Return what a name in the folder stands for, or `None` for the metadata file of an archive that exists."""
+    """Return what a name in the folder stands for.
+
+    `None` for a settings archive, and for the metadata file of an archive that exists.
+    """
     described = archive_of_sidecar(filename)
     if described is not None:
         if described.filename in present:
@@ -315,7 +318,7 @@ def _read_entry(folder: str, filename: str, present: set[str]) -> Backup | Broke
         return Broken(described.filename, Sentence("its metadata file exists, but its archive does not"))
     name = parse_name(filename)
     if name is None:
-        return filename
+        return None if settings_moment(filename) else filename
     return _read_backup(folder, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import read_folder
@@ -29,15 +30,28 @@ def find_name(folder: Path, wanted: str, *, accept_numbers: bool = False) -> str
     """
     if parse_name(wanted) is not None:
         return wanted
+    if _read_position(wanted, accept_numbers=accept_numbers) is None and not is_start_of_name(wanted):
+        raise _not_found(wanted)
+    listing = read_folder(folder)
+    names = [backup.filename for backup in listing.backups]
+    broken = [broken.filename for broken in listing.broken]
+    return choose_name(wanted, names, broken, accept_numbers=accept_numbers)
+
+
+def choose_name(wanted: str, listed: Sequence[str], others: Sequence[str] = (), *, accept_numbers: bool = False) -> str:
+    """Return the name that a user means, of those that are `listed` (newest first) and of others without a number.
+
+    Raises `BackupNotFound` or `BackupAmbiguous`.
+    """
+    if wanted in listed:
+        return wanted
     position = _read_position(wanted, accept_numbers=accept_numbers)
     if position is not None:
-        return _at(folder, position, wanted)
+        return _at(listed, position, wanted)
     # A start that all names share is refused: a script whose variable is empty must not get the only backup.
     if not is_start_of_name(wanted):
         raise _not_found(wanted)
-    listing = read_folder(folder)
-    known = [backup.filename for backup in listing.backups] + [broken.filename for broken in listing.broken]
-    names = [name for name in known if name.startswith(wanted)]
+    names = [name for name in (*listed, *others) if name.startswith(wanted)]
     if not names:
         raise _not_found(wanted)
     if len(names) > 1:
@@ -57,15 +71,15 @@ def _read_position(wanted: str, *, accept_numbers: bool) -> int | None:
     return int(wanted) - 1 if accept_numbers and is_number(wanted) else None
 
 
-def _at(folder: Path, position: int, wanted: str) -> str:
-    backups = read_folder(folder).backups
-    if not 0 <= position < len(backups):
-        raise BackupNotFound(
-            "There is no backup {wanted}. The list has {count}.",
-            wanted=quoted(wanted),
-            count=format_count(len(backups), "backup"),
+def _at(listed: Sequence[str], position: int, wanted: str) -> str:
+    if not 0 <= position < len(listed):
+        sentence = (
+            "There is no backup {wanted}. The list has {count}."
+            if listed
+            else "There is no backup {wanted}. The list is empty."
         )
-    return backups[position].filename
+        raise BackupNotFound(sentence, wanted=quoted(wanted), count=format_count(len(listed), "backup"))
+    return listed[position]
 
 
 def _not_found(wanted: str) -> BackupNotFound:

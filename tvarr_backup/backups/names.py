@@ -15,6 +15,7 @@ _STAMPED = PREFIX + r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\
 _NAME = re.compile(_STAMPED + r"(\.db\.gz|\.tar\.gz)", re.ASCII)
 _STAMP = re.compile(_STAMPED + r"(?![0-9])", re.ASCII)
 _SIDECAR_ENDING = ".meta.json"
+_SETTINGS = re.compile(PREFIX + r"settings-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})\.tar\.gz", re.ASCII)
 _EXAMPLES = [
     f"{PREFIX}{day}T00-00-00{milliseconds}{ending}"
     for day in ("2000-01-01", "2000-10-10")
@@ -86,6 +87,17 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
         name = BackupName(filename, utc, ArchiveFormat.GZIP)
         utc += timedelta(milliseconds=1)
     return name
+
+
+def settings_name(moment: datetime) -> str:
+    """Return the name of a settings archive of this time, which is not the name of a backup."""
+    return f"{PREFIX}settings-{_stamp(moment.astimezone(UTC))}.tar.gz"
+
+
+def settings_moment(filename: str) -> datetime | None:
+    """Return the time in the name of a settings archive as aware UTC, or `None` for another name."""
+    match = _SETTINGS.fullmatch(filename)
+    return _moment(match[1]) if match else None
 
 
 def _moment(stamp: str) -> datetime | None:

@@ -86,7 +86,7 @@ def complete_incoming(
     `RestoreFailed`, or what `progress` raises.
     """
     incoming = Path(replacement.incoming)
-    with _explained(incoming.parent):
+    with explaining(incoming.parent):
         _copy(staged, incoming, owner, progress)
         is_wal = has_shared_memory(_probe(replacement)) and becomes_wal(incoming)
         problems = problems_of(incoming, restore_id, progress)
@@ -135,7 +135,7 @@ def discard_incoming(replacement: Replacement) -> None:
     incoming = Path(replacement.incoming)
     if not incoming.parent.is_dir():
         return
-    with _explained(incoming.parent):
+    with explaining(incoming.parent):
         remove_database(_probe(replacement))
         remove_database(incoming)
         sync_folder(incoming.parent)
@@ -239,8 +239,8 @@ def _finish_in_place(live: Path, incoming: Path, unfinished: Unfinished, replace
     else:
         raise RestoreUnsettled(
             "The offline restore of {backup} was interrupted, and another program has created or changed {live} since. Nothing "
-            "was changed now. To finish the restore, stop that program, move {live} and the -wal, -shm and -journal files next "
-            "to it away, then run {advice}. To keep {live} as it is, delete {incoming}, then run {advice}.",
+            "was changed. To finish the restore, stop that program, move {live} and its -wal, -shm and -journal files to another "
+            "folder, then run {advice}. To keep {live} as it is, delete {incoming}, then run {advice}.",
             backup=unfinished.backup,
             live=live,
             advice=Advice.RECOVER,
@@ -262,7 +262,7 @@ def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explaining(folder: Path) -> Iterator[None]:
     """Turn an `OSError` next to the live file into an error about that folder."""
     try:
         yield

@@ -74,7 +74,7 @@ from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import Statements, is_of_the_disk, open_database, raising_disk_errors, remove_database
-from tvarr_backup.backups.verify import unpack_and_check
+from tvarr_backup.backups.verify import Unpacked, unpack_and_check
 from tvarr_backup.backups.versions import (
     is_safety_backup,
     require_accepted_code,
@@ -399,35 +399,14 @@ class _Restore:
     def _unpack(self, backup: Backup, live: Live, beside: Callable[[], None] | None) -> tuple[Path, Examined]:
         """Unpack a backup and check that it fits this live database. `beside` is called during the check."""
         unpacked = unpack_and_check(self.folder, self.work, backup, self.required, self.progress, beside=beside)
-        staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
-        if problems or staged is None or examined is None:
-            raise RestoreRefused(
-                "{filename} was not restored, because verification found a problem. {problems} Your data is unchanged. Choose "
-                "another backup.",
-                filename=backup.filename,
-                problems=join(problems),
-            )
-        with open_database(staged) as connection:
-            (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-        if live.encoding and encoding != live.encoding:
-            raise RestoreRefused(
-                "{filename} was not restored. Its text encoding is {encoding}, but the live database uses {live_encoding}, and "
-                "programs that have it open would fail. Your data is unchanged.",
-                filename=backup.filename,
-                encoding=encoding,
-                live_encoding=live.encoding,
-            )
-        require_versions(backup, examined.schema, live.schema, self.required, accept_newer=self.accept_newer)
-        known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
-        new = [warning for warning in examined.warnings if warning not in known]
-        if new:
-            raise RestoreRefused(
-                "{filename} was not restored. {new} Your data is unchanged.",
-                filename=backup.filename,
-                new=sentences_of(new),
-            )
-        require_accepted_code(backup.filename, backup.sidecar, examined.code, accepted=self.accept_code)
-        return staged, examined
+        return require_restorable(
+            backup,
+            unpacked,
+            live,
+            self.required,
+            accept_newer=self.accept_newer,
+            accept_code=self.accept_code,
+        )
 
     def _upgrade(self, staged: Path, examined: Examined, migrate: Migrate | None) -> Mapping[str, int]:
         """Migrate the staged database if an older version of this program wrote it. Return its row counts."""
@@ -536,6 +515,50 @@ class _Restore:
             "was restored. Your data is unchanged.",
             problems=join(problems, "; "),
         )
+
+
+def require_restorable(
+    backup: Backup,
+    unpacked: Unpacked,
+    live: Live,
+    required: RequiredSchema,
+    *,
+    accept_newer: bool,
+    accept_code: bool | Collection[str],
+) -> tuple[Path, Examined]:
+    """Return the unpacked database, which may replace this live one, and what its check found.
+
+    Raises `RestoreRefused`, `ConfirmationRequired` or `CodeNotAccepted`.
+    """
+    staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
+    if problems or staged is None or examined is None:
+        raise RestoreRefused(
+            "{filename} was not restored, because verification found a problem. {problems} Your data is unchanged. Choose "
+            "another backup.",
+            filename=backup.filename,
+            problems=join(problems),
+        )
+    with open_database(staged) as connection:
+        (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+    if live.encoding and encoding != live.encoding:
+        raise RestoreRefused(
+            "{filename} was not restored. Its text encoding is {encoding}, but the live database uses {live_encoding}, and "
+            "programs that have it open would fail. Your data is unchanged.",
+            filename=backup.filename,
+            encoding=encoding,
+            live_encoding=live.encoding,
+        )
+    require_versions(backup, examined.schema, live.schema, required, accept_newer=accept_newer)
+    known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
+    new = [warning for warning in examined.warnings if warning not in known]
+    if new:
+        raise RestoreRefused(
+            "{filename} was not restored. {new} Your data is unchanged.",
+            filename=backup.filename,
+            new=sentences_of(new),
+        )
+    require_accepted_code(backup.filename, backup.sidecar, examined.code, accepted=accept_code)
+    return staged, examined
 
 
 def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:

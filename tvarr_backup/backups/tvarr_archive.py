@@ -18,7 +18,7 @@ _METADATA = "metadata.json"
 _DATABASE = "database.db"
 _HEADER_BYTES = 2**16
 _BLOCK_BYTES = 2**20
-_DAMAGE = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)
+TAR_DAMAGE = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)
 """Errors that `tarfile` raises for damaged headers."""
 
 
@@ -33,7 +33,7 @@ def read_metadata(path: Path) -> Sidecar:
     try:
         with tarfile.open(fileobj=io.BytesIO(start), mode="r:") as tar:
             sidecar = _metadata_in(tar)
-    except _DAMAGE as problem:
+    except TAR_DAMAGE as problem:
         raise SidecarInvalid(
             "{name} is not one of tvarr's archives: {problem}.", name=path.name, problem=problem
         ) from problem
@@ -45,28 +45,28 @@ def read_metadata(path: Path) -> Sidecar:
 def extract_database(source: Path, target: Path, progress: Progress = no_progress) -> Sidecar:
     """Write the database in tvarr's unpacked tar to a new file. Return the metadata in the tar."""
     try:
-        with source.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as tar:
+        with source.open("rb") as file, tarfile.open(fileobj=BoundedFile(file), mode="r:") as tar:
             sidecar = _metadata_in(tar)
             member = tar.next()
-            if member is None or member.name != _DATABASE or not _is_plain(member):
+            if member is None or member.name != _DATABASE or not is_plain(member):
                 raise ArchiveDamaged(
                     "The archive is not one of tvarr's: its second member is not {database}.", database=_DATABASE
                 )
             _copy(tar.extractfile(member), target, member.size, progress)
             if tar.next() is not None:
                 raise ArchiveDamaged("The archive is not one of tvarr's: it has more than two members.")
-            _require_end(file, tar.offset)
-    except _DAMAGE as problem:
+            require_end(file, tar.offset)
+    except TAR_DAMAGE as problem:
         raise ArchiveDamaged("The archive is damaged: {problem}.", problem=problem) from problem
     return sidecar
 
 
-def _require_end(file: IO[bytes], offset: int) -> None:
+def require_end(file: IO[bytes], offset: int) -> None:
     """Raise `ArchiveDamaged` unless only zeros follow."""
     file.seek(offset)
     while block := file.read(_BLOCK_BYTES):
         if block.strip(b"\0"):
-            raise ArchiveDamaged("The archive is not one of tvarr's: other data follows its end.")
+            raise ArchiveDamaged("The archive is damaged: other data follows its end.")
 
 
 def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:
@@ -76,7 +76,7 @@ def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:
             progress(Phase.UNPACK, copy.tell(), size)
 
 
-class _Bounded(io.BufferedIOBase):
+class BoundedFile(io.BufferedIOBase):
     """A file that is read only in small pieces, so that a wrong header cannot make `tarfile` read gigabytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -97,12 +97,12 @@ class _Bounded(io.BufferedIOBase):
 
 def _metadata_in(tar: tarfile.TarFile) -> Sidecar:
     member = tar.next()
-    if member is None or member.name != _METADATA or not _is_plain(member) or member.size > MAX_BYTES:
+    if member is None or member.name != _METADATA or not is_plain(member) or member.size > MAX_BYTES:
         raise SidecarInvalid("its first member is not {metadata}.", metadata=_METADATA)
     data: Any = tar.extractfile(member)
     return decode_sidecar(data.read())
 
 
-def _is_plain(member: tarfile.TarInfo) -> bool:
+def is_plain(member: tarfile.TarInfo) -> bool:
     """Return whether it is a regular, non-sparse file: a few bytes of a sparse one could unpack to any size."""
     return member.isreg() and not member.issparse() and member.size >= 0

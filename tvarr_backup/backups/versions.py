@@ -50,11 +50,9 @@ def _is_reached(found: str, live: str) -> bool:
 def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmation: bool) -> tuple[Sentence, ...]:
     facts = []
     current = Sentence("The schema of tvarr's current database is unknown.")
-    if live.startswith(_TVARR):
-        current = Sentence("{live} is running.", live=live)
-    elif live:
-        current = Sentence("The current database was made by {live}.", live=live)
-    facts.append(Sentence("This backup was made by {found}. {current}", found=found, current=current))
+    if live:
+        current = Sentence("The current database has the schema {live}.", live=live)
+    facts.append(Sentence("This backup has the schema {found}. {current}", found=found, current=current))
     if found.startswith(_TVARR) and live.startswith(_TVARR) and found < live:
         facts.append(Sentence("Restart tvarr after the restore to upgrade the database."))
     elif found.startswith(_TVARR) and live.startswith(_TVARR) and found > live:

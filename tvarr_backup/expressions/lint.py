@@ -102,7 +102,7 @@ def _warn_about_compared_value(comparison: Comparison, domain: Domain) -> Iterat
             message = "This regular expression was not checked, because the others took too long. Check it on its own."
             yield ExpressionWarning(WarningCode.UNCHECKED, value.column, message)
         elif refusal is not None:
-            message = f"tvarr cannot use this regular expression ({refusal}), so {_failure(domain)}."
+            message = f'tvarr cannot use this regular expression ("{refusal}"), so {_failure(domain)}.'
             yield ExpressionWarning(WarningCode.BAD_REGEX, value.column, message)
     if operator in NUMBER_OPERATORS and not _is_number(value.text):
         message = f"tvarr expects a number after {operator.value}, so {_failure(domain)}."

@@ -252,6 +252,15 @@ class Address:
             if not one.is_secret and self.options[one.name]
         }
 
+    @property
+    def replacements(self) -> dict[str, str]:
+        """The public options that replace those of another address, "" for those to reset. Keys are only replaced by others."""
+        return {
+            one.name: self.options[one.name]
+            for one in OPTIONS[self.kind]
+            if not one.is_secret and (self.options[one.name] or one.name not in _RARELY_IN_URLS)
+        }
+
     def with_options(self, **options: str) -> Address:
         return read_address(self.kind, {**self.options, **options})
 
@@ -319,7 +328,7 @@ def _parse_url(url: str) -> Address:
         return read_address(LocationKind.FOLDER, {"path": unquote(rest)})
     split = urlsplit(url)
     query = dict(parse_qsl(split.query, keep_blank_values=True, strict_parsing=bool(split.query)))
-    if split.fragment or split.password is not None:
+    if split.fragment or split.password is not None or query.keys() & _SECRETS:
         raise ValueError(url)
     if scheme == "s3":
         return read_address(LocationKind.S3, query | {"bucket": split.netloc, "prefix": unquote(split.path)})
@@ -334,11 +343,16 @@ def _parse_url(url: str) -> Address:
     raise ValueError(url)
 
 
+_SECRETS = {option.name for options in OPTIONS.values() for option in options if option.is_secret}
+
+
 def _without_password(url: str) -> str:
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:…@", url)
+    url = re.sub(r"(://[^/@:]*):.*@", r"\1:…@", url, flags=re.DOTALL)
+    return re.sub(rf"(({'|'.join(_SECRETS)})=)[^&]*", r"\1…", url)
 
 
 _PLACE = ("path", "bucket", "prefix", "host", "port", "url", "endpoint")
+_RARELY_IN_URLS = {"access_key", "host_key"}
 _NOT_IN_QUERY = {"path", "bucket", "prefix", "host", "port", "user", "url"}
 
 

@@ -20,7 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
+from tvarr_backup.backups.durable import create_private
+from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name, settings_moment
 from tvarr_backup.backups.sidecar import Sidecar, decode_sidecar, encode_sidecar
 from tvarr_backup.errors import (
     IdentityRequired,
@@ -31,7 +32,7 @@ from tvarr_backup.errors import (
     ObjectMissing,
     SidecarInvalid,
 )
-from tvarr_backup.locations.stores import CHUNK, BytesSource, Entry, Report, Source, Store, no_report
+from tvarr_backup.locations.stores import CHUNK, BytesSource, Entry, FileSource, Report, Source, Store, no_report
 
 FORMAT = "tvarr-backup-copy"
 _VERSION = 1
@@ -69,11 +70,15 @@ class Copy:
 
 @dataclass(frozen=True)
 class CopyListing:
-    """The folder of an installation: copies (newest first), unfinished ones (names of their objects), and other objects."""
+    """The folder of an installation: copies (newest first), unfinished ones (names of their objects), and other objects.
+
+    `settings` are the names of settings archives without `.age`, newest first.
+    """
 
     copies: tuple[Copy, ...]
     unfinished: tuple[str, ...]
     foreign: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,13 +125,18 @@ class Installation:
 # --- The folder of an installation -----------------------------------------------------------------------------------
 
 
+def folder_of(installation: str) -> str:
+    """Return the name of the folder of an installation."""
+    return f"{_FOLDER_START}{installation.lower()}"
+
+
 class CopyFolder:
     """The folder of an installation in a location. Methods raise what those of `Store` raise."""
 
     def __init__(self, store: Store, installation: str) -> None:
         self.store = store
         self.installation = installation.lower()
-        self.folder = f"{_FOLDER_START}{self.installation}"
+        self.folder = folder_of(installation)
 
     def mark(self) -> None:
         """Create the folder of an installation with its marker, if it has none."""
@@ -221,6 +231,36 @@ class CopyFolder:
         self.store.delete(f"{self.folder}/{copy.name.sidecar}")
         self.store.delete(f"{self.folder}/{copy.archive}")
 
+    def write_settings(self, archive: Path, recipients: Sequence[str]) -> int:
+        """Copy a settings archive, always encrypted. Return its size there. Raises what `Store.write` raises."""
+        from tvarr_backup.locations.encryption import EncryptedSource  # noqa: PLC0415  # an extra
+
+        encrypted = EncryptedSource(FileSource(archive, archive.stat().st_size), recipients)
+        try:
+            self.store.write(f"{self.folder}/{archive.name}{_ENCRYPTED_ENDING}", encrypted)
+        finally:
+            encrypted.close()
+        return encrypted.size
+
+    def delete_settings(self, filename: str) -> None:
+        self.store.delete(f"{self.folder}/{filename}{_ENCRYPTED_ENDING}")
+
+    def fetch_settings(self, filename: str, folder: Path, identity: str) -> Path:
+        """Fetch a settings archive into a folder, decrypted and synced.
+
+        Raises `ObjectMissing`, `IdentityRequired`, `IdentityWrong`, `OSError`, and what `Store` raises.
+        """
+        if not identity:
+            raise IdentityRequired("Settings are encrypted. Their identity is in the recovery kit.")
+        from tvarr_backup.locations.encryption import decrypt  # noqa: PLC0415  # an extra
+
+        archive = folder / filename
+        with os.fdopen(create_private(archive), "wb") as output:
+            decrypt(_read_all(self.store, f"{self.folder}/{filename}{_ENCRYPTED_ENDING}"), identity, output)
+            output.flush()
+            os.fsync(output.fileno())
+        return archive
+
     def delete_unfinished(self, listing: CopyListing) -> None:
         """Delete what interrupted copies and deletions have left."""
         for name in listing.unfinished:
@@ -307,11 +347,13 @@ def sort_listing(entries: Sequence[Entry]) -> CopyListing:
     """Sort the objects of a folder into copies, unfinished copies and others."""
     described = {name.filename for entry in entries if (name := archive_of_sidecar(entry.name)) is not None}
     copies: dict[str, Copy] = {}
-    unfinished, foreign = [], []
+    unfinished, foreign, settings = [], [], []
     for entry in sorted(entries, key=lambda one: one.name):
         plain = entry.name.removesuffix(_ENCRYPTED_ENDING)
         name = parse_name(plain)
-        if name is None or name.format is not ArchiveFormat.GZIP:
+        if entry.name != plain and settings_moment(plain):
+            settings.append(plain)
+        elif name is None or name.format is not ArchiveFormat.GZIP:
             if archive_of_sidecar(entry.name) is None and entry.name != MARKER:
                 foreign.append(entry.name)
         elif plain not in described or plain in copies:
@@ -320,7 +362,9 @@ def sort_listing(entries: Sequence[Entry]) -> CopyListing:
             copies[plain] = Copy(plain, entry.size, entry.name != plain)
     lonely = [cast(BackupName, parse_name(one)).sidecar for one in sorted(described - set(copies))]
     newest_first = sorted(copies.values(), key=lambda copy: (copy.name.moment, copy.filename), reverse=True)
-    return CopyListing(tuple(newest_first), tuple(unfinished + lonely), tuple(foreign))
+    return CopyListing(
+        tuple(newest_first), tuple(unfinished + lonely), tuple(foreign), tuple(sorted(settings, reverse=True))
+    )
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------

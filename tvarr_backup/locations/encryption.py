@@ -63,6 +63,8 @@ def read_key(text: str) -> Key:
 
 
 def _as_recipient(text: str) -> Any:
+    if not text.startswith(("age1", "ssh-")):  # it may be an identity or a private key, which no message repeats
+        raise RecipientInvalid('Expected a recipient of age such as "age1…" or a public key such as "ssh-ed25519 …".')
     kind: Any = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
     try:
         return kind.from_str(text)

@@ -28,12 +28,13 @@ from tvarr_backup.sentences import Sentence
 
 def not_connected(host: str, port: int, problem: BaseException, seconds: float) -> LocationUnreachable:
     """No connection could be made. `seconds` is how long it was tried."""
-    if isinstance(problem, socket.gaierror):
-        return LocationUnreachable(
-            "The host name {host} was not found: {reason:clause}. Check the address, and the network's name server.",
-            host=quoted(host),
-            reason=problem.strerror or str(problem),
-        )
+    for error in _causes(problem):
+        if isinstance(error, socket.gaierror):
+            return LocationUnreachable(
+                "The host name {host} was not found: {reason:clause}. Check the address, and the network's name server.",
+                host=quoted(host),
+                reason=error.strerror or str(error),
+            )
     return LocationUnreachable(
         "{host} did not accept a connection on port {port}: {reason:clause}. "
         "Check the address, and that the server is running.",
@@ -66,17 +67,16 @@ _REASONS = {
 
 def explain_connection_problem(problem: BaseException, seconds: float) -> Sentence:
     """Return the reason in plain words. asyncio and httpx pack the error of the system into others, which are searched."""
-    if isinstance(problem, TimeoutError):
-        return Sentence("no answer within {seconds:g} s", seconds=seconds)
     for error in _causes(problem):
+        if isinstance(error, TimeoutError):
+            return Sentence("no answer within {seconds:g} s", seconds=seconds)
         if isinstance(error, OSError) and error.errno in _REASONS:
             return Sentence(_REASONS[error.errno])
     return Sentence("{reason}", reason=str(problem) or "the server closed it")
 
 
-def find_os_error(problem: BaseException) -> OSError | None:
-    """Return the error of the system that caused this one."""
-    return next((error for error in _causes(problem) if isinstance(error, OSError)), None)
+def find_ssl_error(problem: BaseException) -> ssl.SSLError | None:
+    return next((error for error in _causes(problem) if isinstance(error, ssl.SSLError)), None)
 
 
 def _causes(problem: BaseException) -> list[BaseException]:
@@ -107,7 +107,7 @@ def certificate_refused(host: str, port: int, problem: ssl.SSLError) -> Location
         reason = Sentence("it was issued for another host name. Check the address")
     elif code is not None:
         reason = Sentence(
-            "this machine does not know who signed it ({text:clause}). If the server has a certificate of its own, "
+            "this machine does not know who signed it ({text:clause}). If the server has a private certificate, "
             'set "ca_file" to the certificate that signed it',
             text=str(getattr(problem, "verify_message", "")),
         )

@@ -22,14 +22,15 @@ from tvarr_backup.quoting import quoted
 
 _STATES = {ItemState.IDENTICAL: "unchanged", ItemState.DIFFERENT: "changed", ItemState.SYSTEM: "built-in"}
 _PLANNED = {
-    ItemAction.CREATE: "create",
+    ItemAction.CREATE: "add",
     ItemAction.SKIP: "skip",
     ItemAction.RENAME: "rename to",
     ItemAction.OVERWRITE: "overwrite",
     ItemAction.BLOCKED: "blocked",
 }
+_COUNTED = _PLANNED | {ItemAction.RENAME: "rename"}
 _DONE = {
-    ItemAction.CREATE: "created",
+    ItemAction.CREATE: "added",
     ItemAction.SKIP: "skipped",
     ItemAction.RENAME: "renamed",
     ItemAction.OVERWRITE: "overwritten",
@@ -55,7 +56,7 @@ class ImportCommand(TerminalCommand):
             if is_bundle and part.steps:
                 self.line(f"{part.kind.label}:")
             self._show_steps(part, everything=options["verbose"])
-        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
+        counts = ", ".join(f"{_COUNTED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
         self.line(f"{format_count(len(plan.steps), 'item')}: {counts or 'nothing to do'}")
         self.line(f"fingerprint {plan.fingerprint}")
 
@@ -90,11 +91,16 @@ class ImportCommand(TerminalCommand):
             if is_bundle and result.lines:
                 self.line(f"{result.kind.label}:")
             self._show_lines(result, everything=options["verbose"])
-        self.line(
-            f"{format_count(sum(len(result.lines) for result in done.results), 'item')}: "
-            f"{done.count(ItemAction.CREATE)} created, {done.count(ItemAction.RENAME)} renamed, "
-            f"{done.count(ItemAction.OVERWRITE)} overwritten, {done.unchanged} unchanged, {done.skipped} skipped"
-        )
+        numbers = {
+            "added": done.count(ItemAction.CREATE),
+            "renamed": done.count(ItemAction.RENAME),
+            "overwritten": done.count(ItemAction.OVERWRITE),
+            "unchanged": done.unchanged,
+            "skipped": done.skipped,
+        }
+        counts = ", ".join(f"{number} {label}" for label, number in numbers.items() if number)
+        total = format_count(sum(len(result.lines) for result in done.results), "item")
+        self.line(f"{total}: {counts or 'nothing to do'}")
         if done.record_id and done.log.changes:
             self.message(f"To undo this import: `{program.NAME} portable undo {done.record_id}`")
 
@@ -141,11 +147,15 @@ def add_answers(command: ArgumentParser) -> None:
         metavar="NAME=ANSWER",
         action="append",
         default=[],
-        help="for the items of a name, epg:NAME of one source type, or #3, the third item; in a bundle, KIND/NAME for one kind",
+        help="answer for the items with this name; epg:NAME for one source type, #3 for the third item, KIND/NAME for one kind in a bundle",
     )
     command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
     command.add_argument(
-        "--map", metavar="REFERENCE=NAME", action="append", default=[], help="the item here that a reference means"
+        "--map",
+        metavar="REFERENCE=NAME",
+        action="append",
+        default=[],
+        help="the item here to use for a missing reference",
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument(
@@ -168,7 +178,7 @@ def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple
     for text in texts:
         name, divider, value = divide(text, "=")
         if not divider or not name:
-            raise AnswerInvalid("{option}: expected NAME=VALUE, got {text}.", option=option, text=quoted(text))
+            raise AnswerInvalid("{option}: Expected NAME=VALUE, got {text}.", option=option, text=quoted(text))
         pairs[name] = value
     return pairs
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TextIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, SystemCheckError
 
 from tvarr_backup import __version__
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import MemberInvalid, TvarrBackupError
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden
 
@@ -180,6 +180,8 @@ class TerminalCommand(BaseCommand):
     def _execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
+        except MemberInvalid as problem:
+            raise CommandError("\n".join(problem.describe())) from problem
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
 

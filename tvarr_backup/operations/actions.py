@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import structlog
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.access.roles import Role, add_user
 from tvarr_backup.backups.catalogue import (
     Backup,
@@ -456,10 +456,11 @@ def preview_taking(actor: Actor, taken: bytes, *, file_name: str) -> ImportRecor
     return record
 
 
-def find_events(actor: Actor) -> QuerySet[HistoryEvent]:
-    """Return the events of the history, newest first."""
+def find_events(actor: Actor, kinds: Collection[Slug] | None = None) -> QuerySet[HistoryEvent]:
+    """Return the events of the history, newest first: all, or those that changed items of these kinds."""
     actor.require(EXPORT)
-    return HistoryEvent.objects.select_related("requested_by")
+    events = HistoryEvent.objects.select_related("requested_by")
+    return events if kinds is None else events.filter(versions__kind__in=kinds).distinct()
 
 
 def find_event(actor: Actor, key: int) -> HistoryEvent:
@@ -473,12 +474,33 @@ def find_event(actor: Actor, key: int) -> HistoryEvent:
 def find_versions(actor: Actor, kind: Kind, row_id: str) -> list[ItemVersion]:
     """Return the versions of an item, newest first. Raises `EventNotFound`."""
     actor.require(EXPORT)
-    versions = ItemVersion.objects.filter(kind=kind.slug, row_id=row_id)
-    listed = versions.select_related("event__requested_by", "content").order_by("-event__at")
-    found = [] if "\0" in row_id else list(listed)  # PostgreSQL refuses NUL
+    found = [] if "\0" in row_id else _versions_of(kind, [row_id])  # PostgreSQL refuses NUL
     if not found:
         raise EventNotFound("The history has no item {id} of the {kind}.", id=quoted(row_id), kind=kind.label)
     return found
+
+
+def find_versions_by_name(actor: Actor, kind: Kind, name: str) -> list[ItemVersion]:
+    """Return the versions of all items that have, or had, this name or `epg:NAME`, newest first. Raises `EventNotFound`."""
+    actor.require(EXPORT)
+    source_type, _, rest = name.partition(":")
+    has_name = Q(name=name) | Q(source_type=source_type, name=rest)
+    rows = ItemVersion.objects.filter(has_name, kind=kind.slug).values_list("row_id", flat=True).distinct()
+    found = _versions_of(kind, list(rows))
+    if not found:
+        raise EventNotFound(
+            "The history has no item {name} of the {kind}. See `{program} config history {slug}`.",
+            name=quoted(name),
+            kind=kind.label,
+            program=program.NAME,
+            slug=kind.slug.value,
+        )
+    return found
+
+
+def _versions_of(kind: Kind, row_ids: Collection[str]) -> list[ItemVersion]:
+    versions = ItemVersion.objects.filter(kind=kind.slug, row_id__in=row_ids)
+    return list(versions.select_related("event__requested_by", "content").order_by("-event__at"))
 
 
 # --- Locations -------------------------------------------------------------------------------------------------------
@@ -559,14 +581,17 @@ def confirm_host_key(actor: Actor, name: str, host_key: str) -> Location:
 def new_location_key(actor: Actor, name: str) -> Key:
     """Make a key for a location, and store its recipient. The identity is returned only here, and is not stored.
 
-    Raises `LocationNotFound`, `LocationBusy` if there are encrypted copies already, and `LocationUnsupported`.
+    Raises `LocationNotFound`, `LocationInvalid` if there are encrypted copies already, and `LocationUnsupported`.
     """
     actor.require(MANAGE_LOCATIONS)
     return locations.new_key_for(locations.find_location(name))
 
 
-def confirm_location_key(actor: Actor, name: str, identity: str) -> Location:
-    """Record that the user has saved the recovery key, which `identity` proves. Raises `IdentityInvalid` and `IdentityWrong`."""
+def confirm_location_key(actor: Actor, name: str, identity: str | None) -> Location:
+    """Record that the user has saved the recovery key, which `identity` proves; without one, the user says so.
+
+    Raises `LocationNotFound`, `LocationInvalid` if the location is not encrypted, `IdentityInvalid` and `IdentityWrong`.
+    """
     actor.require(MANAGE_LOCATIONS)
     return locations.confirm_key(locations.find_location(name), identity)
 

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from tvarr_backup import conf, schema, tvarr_database
+from tvarr_backup.backups.schema_table import SchemaTable, read_schema_table
 from tvarr_backup.errors import (
     DatabaseForeign,
     DatabaseMissing,
@@ -67,15 +68,39 @@ def require_undamaged() -> None:
         return
     path = conf.database_path(DEFAULT_DB_ALIAS)
     try:
-        (found,) = tvarr_database.query_database(
-            path,
-            lambda _, connection: connection.execute("PRAGMA quick_check(1)").fetchone(),
-            timeout_seconds=PATIENCE_SECONDS,
-        )
+        (found,) = tvarr_database.query_database(path, _quick_check, timeout_seconds=PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         raise _with_advice(problem, path) from problem
     if found != "ok":
         raise DatabaseUnusable("{path} is damaged. {way_out}", path=path, way_out=_advise_replacement(path))
+
+
+def require_restorable(path: Path) -> None:
+    """Raise `DatabaseUnusable` unless a file that no program uses is an undamaged copy of such a database.
+
+    It may be of an earlier version of this program, but not of a later one, and must not contain code, because ours does not.
+    """
+    (found,) = tvarr_database.query_database(path, _quick_check, timeout_seconds=PATIENCE_SECONDS)
+    if found != "ok":
+        raise DatabaseUnusable("{path} is damaged: {found}.", path=path, found=found)
+    contained = tvarr_database.query_database(path, _read_schema_table, timeout_seconds=PATIENCE_SECONDS)
+    if contained.code or contained.irregular:
+        raise DatabaseForeign(
+            "{path} contains views, triggers or other code, which this program does not create.", path=path
+        )
+    tables, applied = tvarr_database.query_database(path, _tables_and_migrations, timeout_seconds=PATIENCE_SECONDS)
+    if not applied:
+        raise DatabaseForeign("{path} is not the database of this program.", path=path)
+    with suppress(DatabaseNotPrepared):
+        _require_fitting(path, tables, applied)
+
+
+def _quick_check(_path: Path, connection: sqlite3.Connection) -> Any:
+    return connection.execute("PRAGMA quick_check(1)").fetchone()
+
+
+def _read_schema_table(_path: Path, connection: sqlite3.Connection) -> SchemaTable:
+    return read_schema_table(connection)
 
 
 def find_problem() -> DatabaseUnusable | None:

@@ -46,6 +46,7 @@ from tvarr_backup.operations.models import (
     OperationState,
     sentence_columns,
 )
+from tvarr_backup.operations.settings_backup import copy_settings
 from tvarr_backup.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def copy_backups(operation: Operation, tracker: Tracker) -> None:
         copied = _copy_all(location, folder, backups, plan, tracker)
         updated = [_describe(location, folder, backups, backup) for backup in plan.to_describe]
         removed = _clean_up(location, folder, plan, tracker)
+        _copy_settings(location, folder, listing, tracker)
     for filename in missing:
         tracker.add_warning(Sentence("Somebody else deleted the copy {filename}.", filename=filename))
     _update(location, in_sync_at=datetime.now(UTC), behind_since=None, **_NO_PROBLEM)
@@ -224,6 +226,15 @@ def _copy_all(location: Location, folder: CopyFolder, backups: Path, plan: CopyP
         copied.append(backup.filename)
     tracker.remember(filename="")
     return copied
+
+
+def _copy_settings(location: Location, folder: CopyFolder, listing: CopyListing, tracker: Tracker) -> None:
+    try:
+        copy_settings(location, folder, listing)
+    except LocationError:
+        raise
+    except TvarrBackupError as problem:  # such as a full disk here: the backups were copied
+        tracker.add_warning(Sentence("The settings were not copied: {problem}", problem=problem))
 
 
 def _report_to(tracker: Tracker, phase: Phase, total: int) -> Report:

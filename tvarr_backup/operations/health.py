@@ -376,7 +376,9 @@ def _check_backups(observed: Observation) -> HealthCheck:
         return _ok("{number} in total, none known to be damaged.", number=len(listing.backups))
     more = len(found) - _NAMED_AT_MOST
     named = [*found[:_NAMED_AT_MOST], *([Sentence("and {more} more", more=more)] if more > 0 else [])]
-    return _warning("Do not rely on these: {found}. {advice}", found=join(named, "; "), advice=Advice.CHECK_BROKEN)
+    return _warning(
+        "Do not rely on these backups: {found}. {advice}", found=join(named, "; "), advice=Advice.CHECK_BROKEN
+    )
 
 
 def _bad_backups(listing: Listing) -> Iterator[Sentence]:
@@ -457,4 +459,6 @@ _MAKE_ONE = Sentence("To make one, use {advice}.", advice=Advice.BACK_UP)
 
 def _precise_duration(duration: timedelta) -> str:
     """Return a duration such as "2 days and 1 hour", because a rounded one could look equal to the maximum age."""
+    if duration < timedelta(minutes=1):
+        return "less than a minute"
     return humanize.precisedelta(duration, minimum_unit="minutes", suppress=("months", "years"), format="%d")

@@ -348,10 +348,10 @@ def state_at(moment: datetime) -> State:
     """Return the configuration at a time. Raises `StateUnavailable`."""
     since = complete_since()
     if since is None:
-        raise StateUnavailable("There is no history yet. A running worker begins it.")
+        raise StateUnavailable("There is no history yet. A running worker starts it.")
     if moment < since:
         raise StateUnavailable(
-            "The history begins {since}, later than {moment}. Choose a later time, or a backup.",
+            "The history begins on {since}, so the state of {moment} is unknown. Choose a later time, or a backup.",
             since=format_time(since),
             moment=format_time(moment),
         )

@@ -1,4 +1,4 @@
-"""Events of the history and versions of items as data, for commands and the API."""
+"""Events of the history and versions of items, as sentences and as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tvarr_backup.operations.history import changes_of, item_of
-from tvarr_backup.operations.models import HistoryEvent, HistoryEventKind, ItemVersion
+from tvarr_backup.operations.models import HistoryEvent, HistoryEventKind, ItemVersion, Origin
 from tvarr_backup.portable.comparison_report import change_as_data
 from tvarr_backup.portable.kinds import Slug
 from tvarr_backup.portable.states import ItemChange
@@ -20,6 +20,18 @@ def changes_to_list(events: Iterable[HistoryEvent], kinds: Collection[Slug]) -> 
         key: [change for change in changes if change.item.kind.slug in kinds]
         for key, changes in changes_of(listed).items()
     }
+
+
+def describe_event(event: HistoryEvent) -> str:
+    """Return what an event of the history was, and who caused it."""
+    what = str(event.get_kind_display())
+    if event.kind == HistoryEventKind.BASELINE:
+        return "New start of the history" if event.subject else what
+    if not event.origin:
+        return f"{what} outside this program"
+    if event.origin == Origin.COMMAND:
+        return f"{what} by a command"
+    return f"{what} by {event.requested_by}" if event.requested_by else f"{what} ({event.get_origin_display()})"
 
 
 def event_as_data(event: HistoryEvent, changes: Iterable[ItemChange]) -> dict[str, Any]:

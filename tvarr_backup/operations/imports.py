@@ -393,7 +393,7 @@ def discard_import(record: ImportRecord) -> None:
 def find_applied_import(key: str, user: Any) -> ImportRecord:
     """Return an applied import of the user, or any for an administrator. Raises `ImportNotFound`."""
     try:
-        found = find_import(key, user)
+        found = find_import(key.upper(), user)
     except ImportRecord.DoesNotExist:
         found = None
     if found is None or found.state != ImportState.APPLIED:
@@ -476,8 +476,8 @@ def _require_log(record: ImportRecord) -> ChangeLog:
     if not record.added + record.overwritten + record.copied + record.removed:
         raise UndoRefused("This import changed nothing, so there is nothing to undo.")
     raise UndoRefused(
-        "What undoing this import needs is not stored, or no longer. Imports can be undone for {days} days, and not if an earlier "
-        "version of this program applied them. Nothing was changed.",
+        "This import cannot be undone, because the previous values are not stored. They are kept for {days} days, and earlier versions "
+        "of this program did not keep them. Nothing was changed.",
         days=settings.UNDO_DAYS,
     )
 

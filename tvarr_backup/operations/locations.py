@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,8 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.locations.addresses import OPTIONS, Address, LocationKind, read_address, require_credentials
 from tvarr_backup.locations.keys import Key
-from tvarr_backup.operations.copying import next_to_check, plan_for
+from tvarr_backup.locations.variables import DescribedLocation
+from tvarr_backup.operations.copying import LONGEST_DELAY, next_to_check, plan_for
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.location_secrets import seal_options, unseal_options
 from tvarr_backup.operations.models import (
@@ -45,6 +46,7 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.run import queue_operation
+from tvarr_backup.operations.settings_backup import is_copy_due
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import Sentence
 
@@ -92,6 +94,7 @@ def change_location(location: Location, options: Mapping[str, str], **columns: A
 
     An empty secret option keeps the stored one. Raises what `add_location` raises, and nothing has changed.
     """
+    before = _columns_of(location)
     if options:
         _set_options(location, options)
     if "recipient" in columns and columns["recipient"] != location.recipient:
@@ -99,9 +102,51 @@ def change_location(location: Location, options: Mapping[str, str], **columns: A
         columns = {"is_key_saved": False} | columns
     for column, value in columns.items():
         setattr(location, column, value)
-    _save(location)
+    # A worker may be writing the other columns.
+    _save(location, [name for name, value in _columns_of(location).items() if value != before[name]])
     logger.info("location.changed", location=location.name, columns=sorted({*options, *columns}))
     return location
+
+
+def store_described(described: DescribedLocation) -> Location:
+    """Add or update a location that the environment describes. Nothing is written if nothing has changed.
+
+    The administrator has its recovery key. Secrets that are not described keep their value. Raises what `add_location` and
+    `change_location` raise.
+    """
+    address, columns = described.address, {**described.columns, "is_key_saved": True}
+    location = Location.objects.filter(name=described.name).first()
+    if location is None:
+        return add_location(
+            described.name, address.kind, address.public | address.secrets, recipient=described.recipient, **columns
+        )
+    if location.kind != address.kind:
+        raise LocationInvalid(
+            "The location {name} exists and is of another kind ({kind}). Remove it first, or choose another name.",
+            name=location.name,
+            kind=LocationKind(location.kind).label,
+        )
+    stored: dict[str, str] = {}
+    with suppress(SecretsLost):
+        stored = unseal_options(location.sealed_options)
+    columns["recipient"] = described.recipient
+    is_stored = address.public == location.options and stored | address.secrets == stored
+    if is_stored and all(getattr(location, column) == value for column, value in columns.items()):
+        return location
+    return change_location(location, address.options, **columns)
+
+
+def request_first_test(location: Location) -> None:
+    """Queue a test of a location that has not been tested, unless one of its operations is open."""
+    if location.tested_at is None:
+        with suppress(LocationBusy), transaction.atomic(using=DEFAULT_DB_ALIAS):
+            operation = queue_operation(
+                OperationKind.TEST_LOCATION,
+                requested_by=None,
+                origin=Origin.COMMAND,
+                arguments={"location": str(location.pk)},
+            )
+            logger.info("operation.queued", **operation.as_context(), location=location.name)
 
 
 def add_location_with_key(
@@ -160,7 +205,12 @@ def _set_options(location: Location, options: Mapping[str, str]) -> None:
     location.options, location.sealed_options = address.public, seal_options(address.secrets)
 
 
-def _save(location: Location) -> None:
+def _columns_of(location: Location) -> dict[str, Any]:
+    return {column.attname: getattr(location, column.attname) for column in Location._meta.concrete_fields}
+
+
+def _save(location: Location, update_fields: Iterable[str] | None = None) -> None:
+    """Validate and store a location, or only some columns of it."""
     if location.name in RESERVED_NAMES:
         raise LocationInvalid("name: expected another name than {name}.", name=quoted(location.name))
     try:
@@ -168,7 +218,7 @@ def _save(location: Location) -> None:
     except ValidationError as problem:
         found = [f"{name}: {sentence}" for name, texts in problem.message_dict.items() for sentence in texts]
         raise LocationInvalid(Sentence("{problems}", problems=" ".join(found))) from problem
-    location.save()
+    location.save(update_fields=update_fields)
 
 
 def find_new_deletions(location: Location, retention: Mapping[str, Any]) -> list[str]:
@@ -230,9 +280,14 @@ def new_key_for(location: Location) -> Key:
     return key
 
 
-def confirm_key(location: Location, identity: str) -> Location:
-    """Record that the identity is saved. Raises `IdentityInvalid`, and `IdentityWrong` if it is not that of the location."""
-    if recipient_of(identity) != location.recipient:
+def confirm_key(location: Location, identity: str | None) -> Location:
+    """Record that the identity is saved; without one, because the user says so.
+
+    Raises `LocationInvalid` if the location is not encrypted, `IdentityInvalid`, and `IdentityWrong` if it is another identity.
+    """
+    if not location.recipient:
+        raise LocationInvalid("{name} has no recipient, so its copies are not encrypted.", name=location.name)
+    if identity is not None and recipient_of(identity) != location.recipient:
         raise IdentityWrong("This is not the identity of {name}. Nothing was changed.", name=location.name)
     return change_location(location, {}, is_key_saved=True)
 
@@ -281,7 +336,7 @@ def request_due() -> None:
 
 
 def _kind_due(location: Location, now: datetime) -> OperationKind | None:
-    if not location.is_ready or (location.next_attempt_at is not None and now < location.next_attempt_at):
+    if not location.is_ready or _must_wait(location, now):
         return None
     if Operation.objects.filter(state__in=OPEN_STATES, location=str(location.pk)).exists():
         return None
@@ -291,10 +346,17 @@ def _kind_due(location: Location, now: datetime) -> OperationKind | None:
     return OperationKind.CHECK_COPY if _is_check_due(location, now) else None
 
 
+def _must_wait(location: Location, now: datetime) -> bool:
+    """Return whether the next attempt is later. A time that is too far away was computed with a wrong clock."""
+    next_attempt = location.next_attempt_at
+    return next_attempt is not None and now < next_attempt <= now + LONGEST_DELAY
+
+
 def _is_complete(location: Location, now: datetime) -> bool:
     """Return whether there is nothing to do, as far as it is known here."""
     try:
-        return plan_for(location, list(read_folder(backup_folder()).backups), now).is_empty
+        is_settings_due = is_copy_due(location)
+        return not is_settings_due and plan_for(location, list(read_folder(backup_folder()).backups), now).is_empty
     except TvarrBackupError:  # without the backup folder, nothing can be copied
         return True
 

@@ -160,8 +160,8 @@ class Operation(models.Model):
 
     @classmethod
     def open_ones(cls) -> list[Operation]:
-        """Return queued and running operations, newest first, with their users."""
-        return list(cls.objects.filter(state__in=OPEN_STATES).select_related("requested_by"))
+        """Return queued and running operations, newest first, with their users; not those of locations, which block nothing."""
+        return list(cls.objects.filter(state__in=OPEN_STATES, location="").select_related("requested_by"))
 
     @property
     def outcome(self) -> Sentence:
@@ -249,7 +249,7 @@ class ImportRecord(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"import of {self.kind} {self.id}"
+        return f"import {self.id}"
 
 
 class HistoryEventKind(models.TextChoices):
@@ -614,6 +614,7 @@ class Location(models.Model):
 
     `in_sync_at` is when everything was there the last time. `error_code`, `error` and `sentences` say why the last attempt failed,
     `failures` how many failed in a row. `offered_host_key` is the key of a server that is to be confirmed.
+    `settings_copies` are the names of the settings archives that were copied there, without `.age`.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -647,6 +648,7 @@ class Location(models.Model):
     error = models.TextField(blank=True)
     sentences = models.JSONField(null=True, blank=True, editable=False)
     offered_host_key = models.TextField(blank=True)
+    settings_copies = models.JSONField(default=list, editable=False)
 
     class Meta:
         ordering = ["name"]

@@ -38,8 +38,8 @@ def reconcile() -> list[Operation]:
     any time and by several processes. Costs one query if nothing is running.
     """
     ended = []
-    for operation in Operation.open_ones():
-        if operation.state == OperationState.RUNNING and _is_lost(operation, datetime.now(UTC)) and _end(operation):
+    for operation in Operation.objects.filter(state=OperationState.RUNNING).select_related("requested_by"):
+        if _is_lost(operation, datetime.now(UTC)) and _end(operation):
             context = operation.as_context()
             operation.refresh_from_db()
             logger.warning("operation.interrupted", **context, reason=operation.message)

@@ -80,7 +80,7 @@ def _read_time(text: str) -> datetime:
         raise StateNotFound('Expected a time such as "2026-11-24T18:00", got {text}.', text=quoted(text)) from None
     moment = found if found.tzinfo else timezone.make_aware(found)
     if moment > datetime.now(UTC):
-        raise StateNotFound("{time} is in the future.", time=format_time(moment))
+        raise StateNotFound("{time} is in the future. Choose an earlier time.", time=format_time(moment))
     return moment
 
 

@@ -17,6 +17,7 @@ from tvarr_backup.errors import (
     VersionUnsupported,
     WrongKind,
 )
+from tvarr_backup.formatting import format_count
 from tvarr_backup.models import Filter, SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Identity, JsonType, Kind, Member, Slug, kind_named
@@ -168,7 +169,7 @@ def _build_bundle(parts: _Parts, metadata: dict[str, Any]) -> Bundle:
         raise NotAnExport("The file has no section for {kinds}.", kinds=format_choices(KINDS))
     count = sum(len(part.items) for part in read.values())
     if metadata["item_count"] not in (None, count):
-        warnings.append(f"/metadata/item_count: Expected {count}, got {metadata['item_count']}.")
+        warnings.append(_describe_count(count, metadata["item_count"]))
     in_order = tuple(read[slug] for slug in IN_ORDER_OF_IMPORT if slug in read)
     return Bundle(about[1], about[2], in_order, tuple(map(escape_hidden, warnings)))
 
@@ -252,7 +253,7 @@ def _build_envelope(parts: _Parts, wanted: Kind | None) -> Envelope:
     items = tuple(_read_items(parts.items, kind, "/items", problems))
     problems.raise_if_any()
     if metadata["item_count"] not in (None, len(items)):
-        warnings.append(f"/metadata/item_count: Expected {len(items)}, got {metadata['item_count']}.")
+        warnings.append(_describe_count(len(items), metadata["item_count"]))
     return Envelope(
         kind=kind,
         version=metadata["version"],
@@ -378,7 +379,7 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
     metadata = dict(parts.metadata)
     for name in ("version", "export_type"):
         if not isinstance(metadata.get(name), str):
-            sentence = "The file is not an export. /metadata/{member}: Expected text, got {found}."
+            sentence = 'The file is not an export. Expected text as "{member}" in the metadata, got {found}.'
             raise NotAnExport(sentence, member=name, found=_describe_value(metadata.get(name)))
     for name in ("tvarr_version", "exported_at"):
         if not isinstance(metadata.setdefault(name, None), str | None):
@@ -393,17 +394,22 @@ def _check_metadata(metadata: dict[str, Any]) -> Iterator[str]:
     if missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
         yield f"The metadata has no {' and no '.join(missing)}."
     if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
-        yield f"/metadata/exported_at: Expected a date and time, got {quoted(metadata['exported_at'])}."
+        found = quoted(metadata["exported_at"])
+        yield f'Expected a date and time as "exported_at" in the metadata, got {found}.'
     known = {"version", "tvarr_version", "export_type", "exported_at", "item_count"}
     for name in metadata.keys() - known:
         yield f"The unknown member {quoted(name)} of the metadata is ignored."
+
+
+def _describe_count(found: int, claimed: int) -> str:
+    return f"The file has {format_count(found, 'item')}, but its metadata says {claimed}."
 
 
 def _check_version(version: str, newest: str) -> Iterator[str]:
     match = _VERSION.fullmatch(version)
     if not match:
         raise VersionUnsupported(
-            '/metadata/version: Expected "{own}", got {version}.', own=newest, version=quoted(version)
+            'Expected "{own}" as "version" in the metadata, got {version}.', own=newest, version=quoted(version)
         )
     own = [int(part) for part in newest.split(".")]
     major, minor, _patch = (int(part) for part in match.groups())
@@ -424,7 +430,7 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
         kind = kind_named(export_type)
     except KindUnknown:
         expected = format_choices([wanted.slug] if wanted else KINDS)
-        sentence = "/metadata/export_type: Expected {expected}, got {kind}."
+        sentence = 'Expected {expected} as "export_type" in the metadata, got {kind}.'
         raise WrongKind(sentence, expected=expected, kind=quoted(export_type)) from None
     if wanted is not None:
         raise WrongKind("Expected an export of {expected}, got {found}.", expected=wanted.label, found=kind.label)

@@ -329,7 +329,7 @@ def select_items(state: State, wanted: Collection[str], kinds: Collection[Slug])
             by_name[name].append(item)
     for name in wanted:
         if name not in by_name:
-            raise ItemNotFound("It has no item {name}.", name=quoted(name))
+            raise ItemNotFound("The state has no item {name}.", name=quoted(name))
     return found.select(item for name in wanted for item in by_name[name])
 
 

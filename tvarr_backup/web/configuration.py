@@ -31,12 +31,13 @@ from tvarr_backup.operations.history import (
     split_renamed,
     used_bytes,
 )
+from tvarr_backup.operations.history_report import describe_event
 from tvarr_backup.operations.models import HistoryEventKind, Origin
 from tvarr_backup.operations.states import NOW, NamedState
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
 from tvarr_backup.portable.states import ChangeType, ItemChange, StateItem, compare_states
 from tvarr_backup.web.differences import mark_differences
-from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, describe_event, format_made, summarize_changes
+from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, format_made, summarize_changes
 from tvarr_backup.web.operations import lead_to
 from tvarr_backup.web.refusals import refuse_on_page, status_of
 
@@ -183,6 +184,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         "is_baseline": is_baseline,
         "sections": _sections(changes, "before" if can_take else ""),
         "source": as_name(found.at - timedelta(microseconds=1)),
+        "can_undo": can_take and any(change.before is not None for change in changes),
         "has_added": any(change.before is None for change in changes),
         "is_import": found.kind in (HistoryEventKind.IMPORT, HistoryEventKind.UNDO),
     }
@@ -246,14 +248,16 @@ def compare(request: HttpRequest) -> HttpResponse:
     """Compare two states. Items can be taken from the later one, or from the earlier one if the later one is now."""
     names = {each: request.GET.get(each, "").strip() or NOW for each in ("from", "to")}
     context: dict[str, Any] = {"from_name": names["from"], "to_name": names["to"], "offered": _offered_states()}
-    try:
-        before, after = (actions.read_state(_actor(request), names[each]) for each in ("from", "to"))
-    except StateUnread as unread:
-        problem = {"problem": unread.sentence.for_page(), "unread": unread.filename}
-        return render(request, "web/configuration_compare.html", context | problem, status=status_of(unread))
-    except TvarrBackupError as refused:
-        problem = {"problem": refused.sentence.for_page()}
-        return render(request, "web/configuration_compare.html", context | problem, status=status_of(refused))
+    states = []
+    for field, name in names.items():
+        try:
+            states.append(actions.read_state(_actor(request), name))
+        except TvarrBackupError as problem:
+            context |= {"problem": problem.sentence.for_page(), "field": field}
+            if isinstance(problem, StateUnread):
+                context["unread"] = problem.filename
+            return render(request, "web/configuration_compare.html", context, status=status_of(problem))
+    before, after = states
     found = compare_states(before.state, after.state)
     takes = "before" if after.is_now else "after"
     source = before if after.is_now else after

@@ -16,9 +16,12 @@ from tvarr_backup.operations.models import OPEN_STATES, Operation
 class Place(NamedTuple):
     label: str
     url: str
-    is_here: bool
+    current: str = ""
+    """`page` on the page itself, `true` on the pages below it."""
 
 
+_BELOW = {"home": "backups/", "history": "operations/"}
+"""Paths of pages below a place that do not begin with its own path."""
 _PLACES = (
     ("Backups", "home", "operations.view_backup"),
     ("Locations", "locations", "operations.manage_locations"),
@@ -43,17 +46,21 @@ def page(request: HttpRequest) -> dict[str, Any]:
 def _running(request: HttpRequest) -> Operation | None:
     if not request.user.has_perm("operations.view_operation"):
         return None
-    return Operation.objects.filter(state__in=OPEN_STATES).only("kind", "state", "phase", "percent").first()
+    return (
+        Operation.objects.filter(state__in=OPEN_STATES, location="").only("kind", "state", "phase", "percent").first()
+    )
 
 
 def _navigation(request: HttpRequest) -> list[Place]:
     here = request.resolver_match.url_name if request.resolver_match else ""
     places = [
-        Place(label, reverse(name), is_here=here == name)
+        Place(label, reverse(name), "page" if here == name else "true" if _is_below(request, name) else "")
         for label, name, permission in _PLACES
         if request.user.has_perm(permission)
     ]
-    return [
-        *places,
-        *([Place("Admin", reverse("admin:index"), is_here=False)] if admin.site.has_permission(request) else []),
-    ]
+    return [*places, *([Place("Admin", reverse("admin:index"))] if admin.site.has_permission(request) else [])]
+
+
+def _is_below(request: HttpRequest, name: str) -> bool:
+    top = reverse("home")
+    return request.path.startswith(top + _BELOW[name] if name in _BELOW else reverse(name))

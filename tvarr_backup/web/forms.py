@@ -136,9 +136,7 @@ class RetentionForm(Styled, forms.Form):
             if text and text != NO_AGE_LIMIT:
                 parse_duration(text)
         except ValueError:
-            raise ValidationError(
-                f'Expected a duration from 1h to 9999w such as "30d" or "1w2d", got {quoted(text)}.'
-            ) from None
+            raise ValidationError(_expected('a duration from 1h to 9999w such as "30d" or "1w2d"', text)) from None
         return text
 
     def clean(self) -> dict[str, Any]:
@@ -157,7 +155,7 @@ class RetentionForm(Styled, forms.Form):
         elif text.isascii() and text.isdigit() and least <= int(text) <= MOST_KEPT:
             self.cleaned_data[name] = int(text)
         else:
-            self.add_error(name, f"Expected a whole number from {least} to {MOST_KEPT}, got {quoted(text)}.")
+            self.add_error(name, _expected(f"a whole number from {least} to {MOST_KEPT}", text))
 
 
 class ScheduleForm(RetentionForm):
@@ -241,7 +239,7 @@ class ScheduleForm(RetentionForm):
         try:
             return parse_zone(name).key
         except ValueError:
-            raise ValidationError(f'Expected a time zone such as "Europe/Berlin", got {quoted(name)}.') from None
+            raise ValidationError(_expected('a time zone such as "Europe/Berlin"', name)) from None
 
     def clean(self) -> dict[str, Any]:
         given = super().clean()
@@ -262,7 +260,7 @@ class ScheduleForm(RetentionForm):
         try:
             at = time.fromisoformat(text if len(text) in (5, 8) else "-")
         except ValueError:
-            self.add_error("at", f"Expected a time from 00:00 to 23:59, got {quoted(text)}.")
+            self.add_error("at", _expected("a time from 00:00 to 23:59", text))
             return
         cron = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
         given["cron"] = _keep_spelling(cron, _read_values(given.get("before", "")).get("cron"))
@@ -271,7 +269,11 @@ class ScheduleForm(RetentionForm):
         try:
             self.cleaned_data["cron"] = parse_cron(text)
         except ValueError:
-            self.add_error("cron", f'Expected five cron fields such as "0 2 * * 1,4", got {quoted(text)}.')
+            self.add_error("cron", _expected('five cron fields that match some date, such as "0 2 * * 1,4"', text))
+
+
+def _expected(what: str, text: str) -> str:
+    return f"Expected {what}, got {quoted(text)}." if text else f"Expected {what}."
 
 
 def _keep_spelling(cron: str, before: Any) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -356,12 +355,3 @@ class ImportPreview:
 
 def _findings(step: PlannedItem) -> tuple[object, object]:
     return step.problems, step.warnings
-
-
-def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the problems of a file. Items are counted from 1."""
-    for pointer, message in found:
-        match = re.fullmatch(r"/(?:items|sections/([a-z_]+))/(\d+)(?:/(.+))?", pointer)
-        kind = f" of {match[1]}" if match and match[1] else ""
-        place = f"Item {int(match[2]) + 1}{kind}" + (f", {match[3]}" if match[3] else "") if match else pointer
-        yield f"{place}: {message}"

@@ -42,7 +42,7 @@ from tvarr_backup.portable.steps import ItemAction, ItemState
 from tvarr_backup.transfer.in_memory import KeepInMemory
 from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest, redirect
-from tvarr_backup.web.import_preview import ImportPreview, problem_lines, read_change, read_number
+from tvarr_backup.web.import_preview import ImportPreview, read_change, read_number
 
 _MOST_BYTES = MAX_BYTES + 2**16
 _BLOCK = 2**20
@@ -109,12 +109,9 @@ def _form(
     request: HtmxRequest, problem: Exception | None = None, *, file_name: str = "", text: str = ""
 ) -> HttpResponse:
     """Render the form, and why the file or text cannot be imported."""
-    if isinstance(problem, MemberInvalid):
-        sentences = [*problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
-    else:
-        sentences = [str(problem)] if problem else []
+    sentences = problem.describe() if isinstance(problem, MemberInvalid) else [str(problem)] if problem else []
     context = {
-        "sentences": sentences,
+        "sentences": list(sentences),
         "is_backup": isinstance(problem, BackupNotExport),
         "file_name": file_name,
         "text": text,
@@ -275,7 +272,8 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     context = {
         **result,
         "record": record,
-        "kind": labels.kind_label(record),
+        "title": labels.import_title(record),
+        "details": labels.import_details(record),
         "lines": [
             {
                 **line,

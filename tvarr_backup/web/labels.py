@@ -21,15 +21,12 @@ from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupState,
-    HistoryEvent,
-    HistoryEventKind,
     ImportRecord,
     Location,
     LocationCopy,
     Operation,
     OperationKind,
     OperationState,
-    Origin,
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.portable import kinds as portable_kinds
@@ -327,22 +324,6 @@ def import_title(record: ImportRecord) -> str:
     return f"Undone: {items}" if record.is_undo else f"Imported {items}"
 
 
-def kind_label(record: ImportRecord) -> str:
-    return "items of several kinds" if record.kind == BUNDLE else kind_named(record.kind).label
-
-
-def describe_event(event: HistoryEvent) -> str:
-    """Return what an event of the history was, and who caused it."""
-    what = str(event.get_kind_display())
-    if event.kind == HistoryEventKind.BASELINE:
-        return "New start of the history" if event.subject else what
-    if not event.origin:
-        return f"{what} outside this program"
-    if event.origin == Origin.COMMAND:
-        return f"{what} by a command"
-    return f"{what} by {event.requested_by}" if event.requested_by else f"{what} ({event.get_origin_display()})"
-
-
 def describe_counts(counts: Iterable[KindCount]) -> list[str]:
     """Return what an event changed, such as "2 filters changed: Harbour, Quay", a line for each kind and way."""
     order = {slug: number for number, slug in enumerate(portable_kinds.KINDS)}
@@ -416,6 +397,7 @@ def undo_line(action: str, reason: str | None) -> str:
 
 
 def import_details(record: ImportRecord) -> str:
+    """Return what an import did with its items, such as "3 added, 1 skipped."."""
     if record.is_undo:
         counts = {
             "removed": record.removed,
@@ -423,17 +405,13 @@ def import_details(record: ImportRecord) -> str:
             "added back": record.added,
             "kept": record.skipped,
         }
-        return _list_counts(counts)
-    counts = {
-        "added": record.added,
-        "overwritten": record.overwritten,
-        "renamed": record.copied,
-        "skipped": record.skipped,
-        "unchanged": record.unchanged,
-    }
-    return _list_counts(counts) or "The file had no items."
-
-
-def _list_counts(counts: Mapping[str, int]) -> str:
-    text = ", ".join(f"{label} {number:,}" for label, number in counts.items() if number)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    else:
+        counts = {
+            "added": record.added,
+            "overwritten": record.overwritten,
+            "renamed": record.copied,
+            "skipped": record.skipped,
+            "unchanged": record.unchanged,
+        }
+    text = ", ".join(f"{number:,} {label}" for label, number in counts.items() if number)
+    return f"{text}." if text else "" if record.is_undo else "The file had no items."

@@ -81,5 +81,11 @@ def _refuse(request: HttpRequest, problem: TvarrBackupError) -> HttpResponse:
     """Render an error. Unsupported backups are a normal page with status 200."""
     if isinstance(problem, BackupUnsupported) and request.method == "GET":
         return render(request, "web/unsupported.html", {"sentence": problem.sentence.for_page()})
-    context = {"sentence": problem.sentence.for_page(), "buttons": buttons_for(problem.advice)}
-    return render(request, "web/refused.html", context, status=status_of(problem))
+    status = status_of(problem)
+    context = {
+        "title": "Not found" if status is HTTPStatus.NOT_FOUND else "This is not possible now",
+        "sentence": problem.sentence.for_page(),
+        "buttons": buttons_for(problem.advice),
+        "was_change": request.method not in ("GET", "HEAD"),
+    }
+    return render(request, "web/refused.html", context, status=status)

@@ -17,10 +17,10 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 class Command(TerminalCommand):
-    help = "Print a script with which a shell completes commands and options."
+    help = "Print a script that completes commands and options in a shell."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("shell", choices=_SHELLS, help="the shell that reads it")
+        parser.add_argument("shell", choices=_SHELLS, help="the shell")
 
     def handle(self, *_args: Any, shell: str, **_options: Any) -> None:
         for line in shtab.complete(build_parser(), shell).splitlines():

@@ -10,11 +10,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError
-from django.db.models import Q
 from structlog.contextvars import bound_contextvars
 
-from tvarr_backup import program
-from tvarr_backup.errors import EventNotFound, PlanStale, StateUnread
+from tvarr_backup.errors import PlanStale, StateUnread
 from tvarr_backup.formatting import format_count, format_exact_time
 from tvarr_backup.management.import_output import ImportCommand, abbreviate, add_answers, read_given_answers
 from tvarr_backup.management.progress import run_with_progress
@@ -24,16 +22,15 @@ from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.history import changes_of
-from tvarr_backup.operations.history_report import changes_to_list, event_as_data
-from tvarr_backup.operations.models import HistoryEvent, HistoryEventKind, ItemVersion, Origin
+from tvarr_backup.operations.history_report import changes_to_list, describe_event, event_as_data
+from tvarr_backup.operations.models import HistoryEvent, HistoryEventKind, Origin
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.bundles import BundlePlan, plan_bundle, split_answers
 from tvarr_backup.portable.comparison_report import comparison_as_data
 from tvarr_backup.portable.envelope import read_bundle
-from tvarr_backup.portable.kinds import KINDS, Slug, kind_named
+from tvarr_backup.portable.kinds import KINDS, Kind, Slug, kind_named
 from tvarr_backup.portable.states import ChangeType, ItemChange, State, compare_states, state_of_bundle
 from tvarr_backup.portable.steps import ItemAction
-from tvarr_backup.quoting import quoted
 
 _WITH_DIFFERENCES = 3
 """The exit status of `diff --exit-code` if there are differences."""
@@ -161,40 +158,41 @@ class Command(ImportCommand):
 
     def _history(self, options: dict[str, Any]) -> None:
         if options["name"] is not None:
-            self._show_item(kind_named(options["kind"]).slug, options["name"], options)
+            self._show_item(kind_named(options["kind"]), options["name"], options)
             return
-        kinds = _read_kinds([options["kind"]] if options["kind"] else None)
-        events = actions.find_events(COMMAND_LINE)
-        if options["kind"]:
-            events = events.filter(versions__kind__in=kinds).distinct()
-        listed = list(events[: options["limit"]])
-        changes = changes_to_list(listed, kinds)
+        kinds = _read_kinds([options["kind"]]) if options["kind"] else None
+        listed = list(actions.find_events(COMMAND_LINE, kinds)[: options["limit"]])
+        changes = changes_to_list(listed, KINDS if kinds is None else kinds)
         if options["json"]:
             self.print_json([event_as_data(event, changes.get(event.pk, [])) for event in listed])
             return
         for event in listed:
-            self.line(f"{format_exact_time(event.at)}  {describe_event(event)}")
+            self._show_event(event)
             for change in changes.get(event.pk, []):
                 self.line(f"    {change.type}: {change.item.name} ({change.item.kind.model._meta.verbose_name})")
         if not listed:
             self.line("The history is empty. A running worker records changes.")
 
-    def _show_item(self, slug: Slug, name: str, options: dict[str, Any]) -> None:
-        versions = _find_versions(slug, name)[: options["limit"]]
+    def _show_item(self, kind: Kind, name: str, options: dict[str, Any]) -> None:
+        versions = actions.find_versions_by_name(COMMAND_LINE, kind, name)[: options["limit"]]
         changes = changes_of([version.event for version in versions])
         rows = {(version.event_id, version.row_id): version for version in versions}
         found = [
             (rows[event, change.item.row_id].event, change)
             for event, all_changes in changes.items()
             for change in all_changes
-            if (event, change.item.row_id) in rows and change.item.kind.slug is slug
+            if (event, change.item.row_id) in rows and change.item.kind is kind
         ]
         if options["json"]:
             self.print_json([event_as_data(event, [change]) for event, change in found])
             return
         for event, change in found:
-            self.line(f"{format_exact_time(event.at)}  {describe_event(event)}")
+            self._show_event(event)
             self._show_change(change, with_values=True)
+
+    def _show_event(self, event: HistoryEvent) -> None:
+        subject = f": {event.subject}" if event.subject and event.kind != HistoryEventKind.BASELINE else ""
+        self.line(f"{format_exact_time(event.at)}  {describe_event(event)}{subject}")
 
     def _show_change(self, change: ItemChange, *, with_values: bool) -> None:
         self.line(f"  {change.type}: {change.item.name}")
@@ -212,33 +210,3 @@ def _name_of(text: str) -> str:
 
 def _read_kinds(names: Collection[str] | None) -> list[Slug]:
     return [kind_named(name).slug for name in names] if names else list(KINDS)
-
-
-def _find_versions(slug: Slug, name: str) -> list[ItemVersion]:
-    """Return the versions of all items that have, or had, this name, newest first."""
-    source_type, _, rest = name.partition(":")
-    has_name = Q(name=name) | Q(source_type=source_type, name=rest)  # NAME or epg:NAME
-    rows = ItemVersion.objects.filter(has_name, kind=slug).values_list("row_id", flat=True).distinct()
-    versions = ItemVersion.objects.filter(kind=slug, row_id__in=list(rows)).select_related(
-        "event__requested_by", "content"
-    )
-    found = list(versions.order_by("-event__at"))
-    if not found:
-        raise EventNotFound(
-            "The history has no item {name} of the {kind}. See `{program} config history {slug}`.",
-            name=quoted(name),
-            kind=KINDS[slug].label,
-            program=program.NAME,
-            slug=slug.value,
-        )
-    return found
-
-
-def describe_event(event: HistoryEvent) -> str:
-    """Return what an event was and who caused it."""
-    who = event.requested_by.get_username() if event.requested_by else ""
-    origin = event.get_origin_display().lower() if event.origin else "outside this program"
-    what = str(event.get_kind_display())
-    by = f" by {who} ({origin})" if who else f" ({origin})"
-    subject = f": {event.subject}" if event.subject else ""
-    return what if event.kind == HistoryEventKind.BASELINE else f"{what}{by}{subject}"

@@ -96,7 +96,7 @@ def _check_line(number: int, line: bytes) -> CheckedExpression:
     text = members.get("expression")
     if not isinstance(text, str):
         found = f"got {format_value(text)}" if "expression" in members else "but it is missing"
-        raise CommandError(f'Line {number}, "expression": expected a text, {found}.')
+        raise CommandError(f'Line {number}, "expression": expected text, {found}.')
     try:
         return check_expression(text, read_domain(members.get("domain")))
     except UnknownDomain as error:

@@ -90,7 +90,7 @@ class Command(ImportCommand):
                     "--fingerprint", help="refuse if anything has changed since the plan with this value"
                 )
 
-        undo = add_action(actions, "undo", "Undo an import: rows get back what they had before.")
+        undo = add_action(actions, "undo", "Undo an import: items get back what they had before.")
         undo.add_argument("id", help="the id that the import printed")
         undo.add_argument(
             "--include-changed", action="store_true", help="also undo items that have been changed since the import"
@@ -169,7 +169,7 @@ class Command(ImportCommand):
         return BundleResult((only,), only.notes, only.restart_required, only.log, only.record_id)
 
     def _undo(self, options: dict[str, Any]) -> None:
-        record, made = actions.find_undoable(COMMAND_LINE, options["id"].upper()), ""
+        record, made = actions.find_undoable(COMMAND_LINE, options["id"]), ""
         plan = actions.preview_undo(COMMAND_LINE, record)
         include = [step.change.row_id for step in plan.steps if step.may_be_included and options["include_changed"]]
         needs_restart = False
@@ -191,7 +191,7 @@ class Command(ImportCommand):
         counts = ", ".join(f"{plan.count(action)} {words[action]}" for action in UndoAction if plan.count(action))
         self.line(f"{format_count(len(plan.steps), 'item')}: {counts}")
         if made:
-            self.message(f"To take this back: `{program.NAME} portable undo {made}`")
+            self.message(f"To undo this undo: `{program.NAME} portable undo {made}`")
 
 
 def _start_export(options: dict[str, Any]) -> Export:

@@ -5,7 +5,7 @@ import math
 import os
 import secrets
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,17 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, trans
 from tvarr_backup import conf, program
 from tvarr_backup.backups.durable import publish, write_whole
 from tvarr_backup.backups.lock import lock_file
-from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
+from tvarr_backup.errors import (
+    DatabaseForeign,
+    DatabaseMissing,
+    DatabaseNotPrepared,
+    DatabaseUnusable,
+    RecipientInvalid,
+    TvarrBackupError,
+)
+from tvarr_backup.locations.variables import RECIPIENT, URL, DescribedLocation, LocationVariables
 from tvarr_backup.management.terminal import TerminalCommand
-from tvarr_backup.operations import history, reserve
+from tvarr_backup.operations import history, locations, reserve
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import DatabaseState
@@ -59,6 +67,7 @@ class Command(TerminalCommand):
         """Prepare what can be prepared, then report all problems. Conflicting settings stop it before anything is created."""
         verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
         self._check_settings()
+        described = {variables: variables.read() for variables in settings.LOCATIONS}
         problems: list[Exception] = []
         with _lock_storage(conf.storage_folder()):
             with _collect(problems), _lock_server(DEFAULT_DB_ALIAS):
@@ -69,6 +78,7 @@ class Command(TerminalCommand):
                 self._prepare_tvarr(verbosity, may_be_missing=create or not settings.TVARR_DATABASE_NAMED)
             with contextlib.suppress(DatabaseUnusable, Error):  # already in `problems`
                 self._end_lost_operations()
+                self._store_locations(described)
                 if not problems:
                     history.begin()
         sentences = [*map(conf.in_a_line, problems), *self._check()]
@@ -126,7 +136,7 @@ class Command(TerminalCommand):
         if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
-            logger.info("database.created", path=name)
+            logger.info("database.created", path=str(name))
             self.line(f"Created a new database: {name}")
         self._migrate(alias, "TVARR_DATABASE_DSN", verbosity, APP_LABEL)
 
@@ -147,6 +157,16 @@ class Command(TerminalCommand):
         require_app_database()
         for operation in reconcile():
             self.line(f"{operation}. {operation.message}")
+
+    def _store_locations(self, described: Mapping[LocationVariables, DescribedLocation]) -> None:
+        """Add and update the locations of the environment, and request the tests that they need."""
+        for variables, one in described.items():
+            try:
+                location = locations.store_described(one)
+            except TvarrBackupError as problem:
+                ending = RECIPIENT if isinstance(problem, RecipientInvalid) else URL
+                raise CommandError(f"{variables.variable(ending)}: {problem}") from problem
+            locations.request_first_test(location)
 
     def _create_first_administrator(self) -> None:
         users = get_user_model()

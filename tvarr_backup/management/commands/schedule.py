@@ -120,7 +120,7 @@ def _format_schedule(data: Mapping[str, Any], retention: str) -> Iterator[str]:
     yield _fact("Next runs", ", ".join(map(_format_time, data["next_runs"])) or "-")
     yield _fact("Retention", retention)
     yield _fact("Last run", _describe_run(data["last_run"]))
-    yield _fact("Last check", _describe_run(data["last_check"]))
+    yield _fact("Last verification", _describe_run(data["last_check"]))
     if data["overdue_since"]:
         yield f"warning: A backup has been due since {_format_time(data['overdue_since'])}."
     for problem in data["problems"]:
@@ -128,7 +128,7 @@ def _format_schedule(data: Mapping[str, Any], retention: str) -> Iterator[str]:
 
 
 def _fact(name: str, value: str) -> str:
-    return f"{name:<11} {value}"
+    return f"{name:<17} {value}"
 
 
 def _format_time(text: str) -> str:

@@ -24,7 +24,7 @@ class Command(TerminalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        create = add_action(actions, "create", "Create a user. The password is asked for, or read from standard input.")
+        create = add_action(actions, "create", "Create a user. Asks for the password, or reads it from standard input.")
         create.formatter_class = RawDescriptionHelpFormatter
         create.epilog = "roles:\n" + "\n".join(f"  {line}" for line in align([*DESCRIPTIONS.items()]))
         create.add_argument("name", help="name of the user")

@@ -2,10 +2,11 @@
 
 import django.core.validators
 import django.db.models.deletion
-import tvarr_backup.fields
-import tvarr_backup.operations.models
 from django.conf import settings
 from django.db import migrations, models
+
+import tvarr_backup.fields
+import tvarr_backup.operations.models
 
 
 class Migration(migrations.Migration):

@@ -74,7 +74,8 @@ def _age(time: datetime) -> SafeString:
 @register.filter
 def made(sidecar: Sidecar) -> SafeString:
     """Return when a backup was created and how long ago. If that is unknown, say so with the time of its newest row."""
-    return format_html("{} {}", made_at(sidecar), made_ago(sidecar))
+    is_row_known = not sidecar.is_dated and sidecar.newest_row_at is not None
+    return format_html("{}{} {}", made_at(sidecar), "," if is_row_known else "", made_ago(sidecar))
 
 
 @register.filter

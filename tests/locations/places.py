@@ -1,0 +1,77 @@
+"""Locations for tests: the address, and a look behind the store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from tvarr_backup.locations.addresses import Address
+from tvarr_backup.locations.stores import Source, Store, open_store
+
+
+class Place(ABC):
+    """A location of its own. `missing` is the address of one whose path does not exist."""
+
+    address: Address
+    missing: Address
+
+    def open(self) -> Store:
+        return open_store(self.address)
+
+    @abstractmethod
+    def names(self) -> set[str]:
+        """Return the paths of everything that another program sees there, except folders."""
+
+    @abstractmethod
+    def put(self, name: str, content: bytes) -> None:
+        """Do what another program does."""
+
+    def with_objects(self, number: int) -> Address:
+        """Return the address of a location with so many objects in `mine`, from `0.age` on."""
+        for each in range(number):
+            self.put(f"mine/{each}.age", b"1")
+        return self.address
+
+
+class FolderPlace(Place):
+    """A location that is a folder of this machine in the end."""
+
+    def __init__(self, address: Address, missing: Address, root: Path) -> None:
+        self.address, self.missing, self.root = address, missing, root
+
+    def names(self) -> set[str]:
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+class ZerosSource(Source):
+    """Many bytes, of which none are in memory before they are read; `missing` bytes fewer than it says.
+
+    `starts` are the places at which it was opened.
+    """
+
+    def __init__(self, size: int, tag: str = "", byte: bytes = b"\0", missing: int = 0) -> None:
+        self.size, self.tag, self._byte, self._missing = size, tag, byte, missing
+        self.starts: list[int] = []
+
+    @contextmanager
+    def open(self, start: int = 0) -> Iterator[BinaryIO]:
+        self.starts.append(start)
+        yield _Repeated(self._byte, self.size - start - self._missing)  # type: ignore[misc]
+
+
+class _Repeated:
+    def __init__(self, byte: bytes, size: int) -> None:
+        self._byte, self._left = byte, size
+
+    def read(self, size: int) -> bytes:
+        size = min(size, self._left)
+        self._left -= size
+        return self._byte * size
