@@ -84,7 +84,7 @@ def test_an_answer_has_the_documented_members(administrator: APIClient, nas: Pat
 
 def test_the_list_has_pages(administrator: APIClient, nas: Path) -> None:
     add_folder(administrator, nas)
-    add_folder(administrator, nas, name="attic")
+    add_folder(administrator, nas / "attic", name="attic")
     found = administrator.get(f"{ADDRESS}?page_size=1").json()
     assert (found["count"], [one["name"] for one in found["results"]]) == (2, ["attic"])
 

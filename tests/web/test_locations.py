@@ -120,7 +120,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_locations(
 ) -> None:
     client.get("/locations/")
     for number in range(5):
-        locations.add_location(f"nas-{number}", LocationKind.FOLDER, {"path": str(share)})
+        locations.add_location(f"nas-{number}", LocationKind.FOLDER, {"path": f"{share}/{number}"})
     with django_assert_num_queries(7):
         client.get("/locations/")
 
@@ -185,10 +185,16 @@ def test_all_copies_can_be_kept(client: Client, share: Path) -> None:
 def test_a_mistake_is_shown_beside_its_field(
     client: Client, share: Path, changes: dict[str, str], field: str, expected: str
 ) -> None:
-    locations.add_location("other", LocationKind.FOLDER, {"path": str(share)})
+    locations.add_location("other", LocationKind.FOLDER, {"path": "/mnt/other"})
     answer = client.post(ADD, filled_in(share, **changes))
     assert answer.status_code == 200
     assert expected in " ".join(answer.context["form"].errors[field])
+    assert Location.objects.count() == 1
+
+
+def test_two_locations_are_not_in_one_place(client: Client, nas: Location, share: Path) -> None:
+    answer = client.post(ADD, filled_in(share, name="another", option_path=f"{share}/"))
+    assert "The location nas is in the same place." in text_of(answer)
     assert Location.objects.count() == 1
 
 

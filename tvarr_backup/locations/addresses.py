@@ -232,6 +232,11 @@ class Address:
         return f"webdav+{scheme}://{user}{rest}{ending}"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """Where the location is, whoever signs in. Two locations must not be in one place, because their copies would mix."""
+        return (self.kind, *(self.options.get(name, "") for name in _PLACE))
+
+    @property
     def secrets(self) -> dict[str, str]:
         """The secret options that have a value."""
         return {
@@ -346,6 +351,7 @@ def _without_password(url: str) -> str:
     return re.sub(rf"(({'|'.join(_SECRETS)})=)[^&]*", r"\1…", url)
 
 
+_PLACE = ("path", "bucket", "prefix", "host", "port", "url", "endpoint")
 _RARELY_IN_URLS = {"access_key", "host_key"}
 _NOT_IN_QUERY = {"path", "bucket", "prefix", "host", "port", "user", "url"}
 

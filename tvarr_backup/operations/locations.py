@@ -173,12 +173,21 @@ def stored_secrets(location: Location) -> frozenset[str]:
 
 
 def read_options(location: Location, options: Mapping[str, str]) -> Address:
-    """Return the address with some options changed. An empty secret option keeps the stored one. Raises `LocationInvalid`."""
+    """Return the address with some options changed. An empty secret option keeps the stored one.
+
+    Raises `LocationInvalid`, also if another location is in the same place.
+    """
     kind = LocationKind(location.kind)
     secret = {option.name for option in OPTIONS[kind] if option.is_secret}
     given = {name: text for name, text in options.items() if text or name not in secret}
     address = read_address(kind, location.options | _known_secrets(location) | given)
     require_credentials(address)
+    for other in Location.objects.filter(kind=kind).exclude(pk=location.pk):
+        if read_address(kind, other.options).place == address.place:
+            raise LocationInvalid(
+                "The location {other} is in the same place. Both would count and delete the same copies. Use another folder or prefix.",
+                other=other.name,
+            )
     return address
 
 

@@ -201,7 +201,7 @@ class RecoveryKit:
     def commands(self) -> list[str]:
         return [
             "pipx install 'tvarr-backup[locations]'",
-            f"tvarr-backup rebuild --from {shlex.quote(self.location.url)} --identity {self.file_name}",
+            f"tvarr-backup rebuild --from {shlex.quote(self.location.url)} --identity {self.file_name} --with-settings latest",
         ]
 
     @property
