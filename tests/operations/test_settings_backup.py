@@ -33,8 +33,9 @@ from tvarr_backup.errors import ArchiveDamaged, TvarrBackupError
 from tvarr_backup.locations.copies import MARKER
 from tvarr_backup.locations.encryption import decrypt, new_key
 from tvarr_backup.operations import locations
-from tvarr_backup.operations.models import Installation, Location, Operation, OperationKind, OperationState
+from tvarr_backup.operations.models import Installation, Location, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.settings_backup import KEPT, is_copy_due, list_archives, save, save_daily, save_if_due
+from tvarr_backup.operations.track import create_operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 __all__ = ["location", "nas"]
@@ -73,6 +74,13 @@ def test_a_key_of_the_environment_is_left_out(folder: Path, tmp_path: Path, sett
     content.mkdir()
     assert unpack_settings(archive, content).secret_key is KeySource.ENVIRONMENT
     assert not (content / SECRET_KEY).exists()
+
+
+def test_no_worker_of_a_rebuilt_installation_finds_an_open_operation(folder: Path, tmp_path: Path) -> None:
+    create_operation(OperationKind.RESTORE, origin=Origin.WEB, state=OperationState.QUEUED)
+    content = unpacked(folder / save(folder, NOW), tmp_path)
+    assert query(content / DATABASE, "SELECT state FROM operations_operation") == "interrupted"
+    assert Operation.objects.get().state == OperationState.QUEUED
 
 
 def test_it_says_which_installation_it_is_of(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ because whoever has it can sign in and read the stored credentials.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from tvarr_backup.backups.settings_archive import DATABASE, KeySource, describe_
 from tvarr_backup.backups.sqlite import copy_database
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Installation, Location
+from tvarr_backup.operations.models import OPEN_STATES, Installation, Location, OperationState
 from tvarr_backup.repeats import Repeats
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def save(folder: Path, now: datetime) -> str:
     with receive_in(folder) as place:
         require_room(folder, 2 * live.stat().st_size, "Saving the settings")
         copy_database(live, place / DATABASE)
+        _end_operations(place / DATABASE)
         metadata = describe_settings(
             place / DATABASE,
             created_at=now,
@@ -91,6 +94,16 @@ def save(folder: Path, now: datetime) -> str:
             (folder / old).unlink(missing_ok=True)
     logger.info("settings.saved", filename=name, bytes=(folder / name).stat().st_size)
     return name
+
+
+def _end_operations(database: Path) -> None:
+    """End the open operations of a copy, so that no worker of a rebuilt installation starts them."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE operations_operation SET state = ?, finished_at = ? WHERE state IN (?, ?)",
+            (OperationState.INTERRUPTED, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), *OPEN_STATES),
+        )
+        connection.execute("DELETE FROM django_q_ormq")
 
 
 # --- Copies ----------------------------------------------------------------------------------------------------------
