@@ -76,7 +76,7 @@ def test_a_key_of_the_environment_is_left_out(folder: Path, tmp_path: Path, sett
     assert not (content / SECRET_KEY).exists()
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("app_database")
 def test_no_worker_of_a_rebuilt_installation_finds_an_open_operation(folder: Path, tmp_path: Path) -> None:
     create_operation(OperationKind.RESTORE, origin=Origin.WEB, state=OperationState.QUEUED)
     content = unpacked(folder / save(folder, NOW), tmp_path)
