@@ -610,7 +610,7 @@ class Location(models.Model):
 
     `options` are those of its address that are not secret; `sealed_options` the others, encrypted with a key of
     `SECRET_KEY`. With a `recipient`, copies are encrypted, and none is made before the user has shown that the recovery key is
-    saved (`is_key_saved`). A maximum age or number that is empty or null is no limit.
+    saved (`is_key_saved`). Without a number or a maximum age, there is no limit.
 
     `in_sync_at` is when everything was there the last time. `error_code`, `error` and `sentences` say why the last attempt failed,
     `failures` how many failed in a row. `offered_host_key` is the key of a server that is to be confirmed.
