@@ -10,6 +10,7 @@ from django.db import connections
 
 from tests.installation import ROOT
 from tvarr_backup import conf
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
 
@@ -106,9 +107,13 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def queued(kind: OperationKind = OperationKind.BACKUP) -> Operation:
     """A new operation that waits."""
-    return create_operation(kind, origin=Origin.WEB, state=OperationState.QUEUED)
+    return create_operation(kind, origin=Origin.WEB, state=OperationState.QUEUED, arguments=_arguments(kind))
 
 
 def running(kind: OperationKind = OperationKind.BACKUP) -> Operation:
     """A new operation of this process."""
-    return create_operation(kind, origin=Origin.COMMAND, state=OperationState.RUNNING)
+    return create_operation(kind, origin=Origin.COMMAND, state=OperationState.RUNNING, arguments=_arguments(kind))
+
+
+def _arguments(kind: OperationKind) -> dict[str, str]:
+    return {"location": "0" * 26} if KINDS[kind].has_location else {}
