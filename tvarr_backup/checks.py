@@ -55,7 +55,7 @@ def check_backup_folder(**_: Any) -> list[CheckMessage]:
         return [
             Info(
                 f"The backups in {folder} are on the same disk as the database. If that disk fails, both are lost.",
-                hint="Set TVARR_BACKUP_DIRECTORY to a folder on another disk, or copy the backups elsewhere.",
+                hint="Set TVARR_BACKUP_DIRECTORY to a folder on another disk, or add a location for copies (`location add`).",
                 id="tvarr_backup.I001",
             )
         ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,9 +40,11 @@ print(json.dumps(done.result))
 """
 
 
-def add_location(installation: Installation, url: str, key: Key | None = KEY, **options: str) -> None:
+def add_location(
+    installation: Installation, url: str, key: Key | None = KEY, options: Mapping[str, str] | None = None
+) -> None:
     """Add and test a location, encrypted to a key."""
-    run_python(installation, _ADD.format(url=url, options=options, recipient=key.recipient if key else ""))
+    run_python(installation, _ADD.format(url=url, options=dict(options or {}), recipient=key.recipient if key else ""))
 
 
 def copy_now(installation: Installation) -> dict[str, Any]:
@@ -72,3 +76,16 @@ def dump(database: Path) -> list[str]:
                 shutil.copy(path, folder)
         with closing(sqlite3.connect(Path(folder) / database.name)) as connection:
             return list(connection.iterdump())
+
+
+def digest(database: Path) -> str:
+    """Return a digest of the same, for large databases."""
+    found = hashlib.sha256()
+    with TemporaryDirectory() as folder:
+        for path in database.parent.glob(f"{database.name}*"):
+            if path.is_file():
+                shutil.copy(path, folder)
+        with closing(sqlite3.connect(Path(folder) / database.name)) as connection:
+            for line in connection.iterdump():
+                found.update(line.encode())
+    return found.hexdigest()

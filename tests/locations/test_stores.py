@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -262,3 +263,9 @@ def test_5_000_objects_are_listed(place: Place) -> None:
         assert {entry.name for entry in listed} == {f"{number}.age" for number in range(5_000)}
         assert len(listed) == 5_000
         assert store.list_folders() == ["mine"]
+
+
+def test_progress_is_reported_where_django_permits_queries(store: Store) -> None:
+    loops: list[object] = []
+    store.write("mine/a.age", ZerosSource(LARGE), report=lambda _done: loops.append(asyncio._get_running_loop()))
+    assert set(loops) == {None}

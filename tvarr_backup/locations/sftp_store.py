@@ -98,8 +98,26 @@ class SFTPStore(Store):
                 self._run(close())
 
     def write(self, name: str, source: Source, *, replace: bool = False, report: Report = no_report) -> None:
+        """Write in steps, because `report` may not be called while the event loop runs: Django refuses queries there."""
         split_name(name)
-        self._run(self._write(name, source, report, replace=replace))
+        steps = self._write(name, source, replace=replace)
+        reached: list[int] = []
+
+        async def go_on() -> None:
+            if (end := await anext(steps, None)) is not None:
+                reached.append(end)
+
+        async def close() -> None:
+            await steps.aclose()
+
+        try:
+            self._run(go_on())
+            while reached:
+                report(reached.pop())
+                self._run(go_on())
+        finally:
+            if not self._is_closed:
+                self._run(close())
 
     def delete(self, name: str) -> None:
         split_name(name)
@@ -174,14 +192,19 @@ class SFTPStore(Store):
         finally:
             await _cancel(task for _wanted, task in pending)
 
-    async def _write(self, name: str, source: Source, report: Report, *, replace: bool) -> None:
+    async def _write(self, name: str, source: Source, *, replace: bool) -> AsyncGenerator[int, None]:
+        """Write an object, and yield the number of bytes that the server has confirmed, about once for each chunk."""
         await self._connect()
         await self._make_folder(name.rpartition("/")[0])
         if not replace and await self._find_size(name) is not None:
             raise object_exists(self._host, name)
         part = f"{name}.{_part_key(source)}{PART_ENDING}"
         try:
-            await self._send(part, source, await self._find_start(part, source), report, name)
+            async with contextlib.aclosing(
+                self._send(part, source, await self._find_start(part, source), name)
+            ) as sent:
+                async for end in sent:
+                    yield end
             await self._publish(part, name, replace=replace)
         except LocationUnreachable:
             raise
@@ -200,7 +223,7 @@ class SFTPStore(Store):
             return 0
         return max(0, size - WINDOW)
 
-    async def _send(self, part: str, source: Source, start: int, report: Report, name: str) -> None:
+    async def _send(self, part: str, source: Source, start: int, name: str) -> AsyncGenerator[int, None]:
         client = await self._connect()
         flags = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
         file = await self._ask(
@@ -208,7 +231,11 @@ class SFTPStore(Store):
         )
         try:
             block = min(client.limits.max_write_len, _MOST_OF_BLOCK)
-            await self._send_blocks(file, source, range(start, source.size, block), report, name)
+            async with contextlib.aclosing(
+                self._send_blocks(file, source, range(start, source.size, block), name)
+            ) as sent:
+                async for end in sent:
+                    yield end
             with contextlib.suppress(asyncssh.SFTPOpUnsupported):
                 await self._ask(file.fsync(), name, needed=0)
         except BaseException:
@@ -222,16 +249,15 @@ class SFTPStore(Store):
             raise wrong_size(self._host, name, source.size, size or 0)
 
     async def _send_blocks(
-        self, file: asyncssh.SFTPClientFile, source: Source, blocks: range, report: Report, name: str
-    ) -> None:
-        """Write with up to `WINDOW` bytes on their way, and report what the server has confirmed."""
+        self, file: asyncssh.SFTPClientFile, source: Source, blocks: range, name: str
+    ) -> AsyncGenerator[int, None]:
+        """Write with up to `WINDOW` bytes on their way, and yield what the server has confirmed."""
         pending: deque[tuple[int, asyncio.Task[int]]] = deque()
-        position = done = blocks.start
+        position = done = yielded = blocks.start
 
         async def confirm() -> int:
             end, task = pending.popleft()
             await self._ask(task, name, needed=source.size - done)
-            report(end)
             return end
 
         try:
@@ -244,8 +270,13 @@ class SFTPStore(Store):
                     await asyncio.sleep(0)  # starts the task
                     if len(pending) * blocks.step >= WINDOW:
                         done = await confirm()
+                    if done - yielded >= stores.CHUNK:
+                        yielded = done
+                        yield done
             while pending:
                 done = await confirm()
+            if done > yielded:
+                yield done
         finally:
             await _cancel(task for _end, task in pending)
         if position != source.size:

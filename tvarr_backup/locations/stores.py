@@ -23,7 +23,9 @@ PART_ENDING = ".part"
 """The end of the name of an unfinished object, which no listing contains."""
 
 Report = Callable[[int], None]
-"""Called with the bytes that were transferred so far. What it raises ends the transfer."""
+"""Called with the bytes that were transferred so far, in the thread of the caller and outside of event loops. What it raises ends
+the transfer.
+"""
 
 
 def no_report(_done: int) -> None:
