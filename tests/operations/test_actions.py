@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 
 from tests.events import told
 from tests.factories import UserFactory
+from tests.operations.elsewhere import queued
 from tests.roles.world import named
 from tests.web.backup_parts import make
 from tvarr_backup.backups.catalogue import find_backup, read_folder, rewrite_sidecar
@@ -213,10 +214,6 @@ def test_an_operator_may_keep_a_safety_backup_for_good_and_change_its_note(folde
 
 
 # --- Operations ------------------------------------------------------------------------------------------------------
-
-
-def queued(kind: OperationKind) -> Operation:
-    return create_operation(kind, origin=Origin.WEB, state=OperationState.QUEUED)
 
 
 @pytest.mark.parametrize("kind", OperationKind)
