@@ -37,7 +37,7 @@ from tvarr_backup.operations.models import Installation, Location, Operation, Op
 from tvarr_backup.operations.settings_backup import KEPT, is_copy_due, list_archives, save, save_daily, save_if_due
 from tvarr_backup.operations.track import create_operation
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite, pytest.mark.usefixtures("attached")]
 __all__ = ["location", "nas"]
 
 KEY = new_key()
