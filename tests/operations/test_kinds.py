@@ -29,8 +29,8 @@ def import_anew() -> None:
 
 def test_a_kind_without_an_entry_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     import_anew()
-    monkeypatch.setattr(ours, "OperationKind", with_another(OperationKind, "copy"))
-    with pytest.raises(KeyError, match="no entry for copy"):
+    monkeypatch.setattr(ours, "OperationKind", with_another(OperationKind, "rehearse"))
+    with pytest.raises(KeyError, match="no entry for rehearse"):
         import_anew()
 
 
