@@ -290,7 +290,7 @@ def test_what_somebody_else_deletes_meanwhile_is_told_wherever_one_presses(perso
     person.press("Delete 1 backup")
     expect(page.get_by_text(f"{filename} was already deleted.")).to_be_visible()
     person.open(f"/backups/{filename}/restore/", status=404)
-    expect(page.get_by_text("Nothing was changed.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
 
 
 @wide
