@@ -12,6 +12,7 @@ from tests.operations.test_run import made
 from tvarr_backup.backups.catalogue import delete_backup, protect_backup, read_folder
 from tvarr_backup.backups.sidecar import read_sidecar
 from tvarr_backup.errors import (
+    BackupFolderUnusable,
     IdentityWrong,
     LocationBusy,
     LocationInvalid,
@@ -20,15 +21,17 @@ from tvarr_backup.errors import (
     LocationUnmarked,
     ObjectDamaged,
     ObjectMissing,
+    OperationCancelled,
     RecipientInvalid,
     SecretsLost,
     TvarrBackupError,
 )
 from tvarr_backup.locations.addresses import LocationKind
-from tvarr_backup.locations.copies import MARKER, folder_of
+from tvarr_backup.locations.copies import MARKER, CopyFolder, folder_of
 from tvarr_backup.locations.encryption import new_key
+from tvarr_backup.locations.stores import open_store
 from tvarr_backup.operations import locations
-from tvarr_backup.operations.copying import names_being_copied, open_address
+from tvarr_backup.operations.copying import copy_all, names_being_copied, open_address, plan_for
 from tvarr_backup.operations.health import HealthState, Subject, check_health
 from tvarr_backup.operations.models import (
     BackupSettings,
@@ -41,8 +44,8 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.run import queue_operation, run_here
-from tvarr_backup.operations.track import create_operation
+from tvarr_backup.operations.run import perform, queue_operation, run_here
+from tvarr_backup.operations.track import Tracker, cancel, create_operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
@@ -222,6 +225,22 @@ def test_cleanup_leaves_alone_what_is_being_copied(location: Location) -> None:
     assert result == {"removed": []}
 
 
+def test_a_backup_that_is_deleted_in_the_meantime_is_left_out(location: Location, nas: Path, folder: Path) -> None:
+    gone, name = made(), made()
+    plan = plan_for(location, list(read_folder(folder).backups), datetime.now(UTC))
+    delete_backup(folder, gone)
+    operation = create_operation(
+        OperationKind.COPY,
+        origin=Origin.COMMAND,
+        state=OperationState.RUNNING,
+        arguments={"location": str(location.pk)},
+    )
+    with open_store(open_address(location)) as store:
+        copies = CopyFolder(store, Installation.load())
+        assert copy_all(location, copies, folder, plan, Tracker(operation)) == [name]
+    assert [backup.filename for backup in read_folder(place(nas)).backups] == [name]
+
+
 # --- Checks ----------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +296,37 @@ def test_the_key_of_encrypted_copies_cannot_be_replaced(location: Location) -> N
     do(OperationKind.COPY, location)
     with pytest.raises(LocationInvalid):
         locations.new_key_for(location)
+
+
+@pytest.mark.parametrize("recipient", ["", new_key().recipient])
+def test_the_recipient_of_encrypted_copies_cannot_be_changed(location: Location, recipient: str) -> None:
+    locations.change_location(location, {}, recipient=new_key().recipient, is_key_saved=True)
+    made()
+    do(OperationKind.COPY, location)
+    with pytest.raises(LocationInvalid):
+        locations.change_location(location, {}, recipient=recipient)
+
+
+def test_an_error_that_is_not_the_locations_delays_the_next_attempt_too(location: Location, folder: Path) -> None:
+    made()
+    folder.rename(folder.with_name("gone"))
+    folder.write_text("a file in place of the backup folder")
+    refused(BackupFolderUnusable, OperationKind.COPY, location)
+    assert (location.state, location.error_code) == (LocationState.FAILING, "backup_folder_unusable")
+    assert due() == []
+
+
+def test_a_copy_that_a_user_cancels_is_not_started_again_immediately(location: Location) -> None:
+    made()
+    operation = create_operation(
+        OperationKind.COPY, origin=Origin.WEB, state=OperationState.RUNNING, arguments={"location": str(location.pk)}
+    )
+    cancel(operation)
+    with pytest.raises(OperationCancelled):
+        perform(operation)
+    location.refresh_from_db()
+    assert location.failing_since is None
+    assert due() == []
 
 
 def test_failures_delay_the_next_attempt_more_and_more(location: Location, nas: Path) -> None:
@@ -396,6 +446,8 @@ def test_a_copy_whose_process_died_is_ended_without_touching_the_backup_folder(
     (folder / ".work" / "left").write_bytes(b"of a backup that is being made")
     assert [ended.pk for ended in reconcile()] == [operation.pk]
     assert (folder / ".work" / "left").exists()
+    location.refresh_from_db()
+    assert location.next_attempt_at is not None  # so that a copy that kills its process is not started all the time
 
 
 def due() -> list[str]:

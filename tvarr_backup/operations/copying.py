@@ -22,6 +22,7 @@ from tvarr_backup.backups.catalogue import Backup, read_folder
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.sidecar import decode_sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.errors import (
+    InternalError,
     LocationError,
     LocationNotFound,
     LocationUntrusted,
@@ -29,6 +30,7 @@ from tvarr_backup.errors import (
     ObjectMissing,
     OperationCancelled,
     OperationInterrupted,
+    SidecarInvalid,
     TvarrBackupError,
 )
 from tvarr_backup.locations.addresses import Address, LocationKind, read_address, require_credentials
@@ -57,6 +59,9 @@ logger = structlog.stdlib.get_logger(__name__)
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(hours=6)
 """Between attempts, which double from the first delay to this one."""
+_FIRST_DELAY_AFTER_DEATH = timedelta(seconds=15)
+_DELAY_AFTER_CANCELING = timedelta(hours=1)
+_INTERNAL = "The last operation failed because of an error in tvarr-backup. The log has the details."
 
 
 def open_address(location: Location) -> Address:
@@ -99,10 +104,9 @@ def test_location(operation: Operation, tracker: Tracker) -> None:
 
 
 def copy_backups(operation: Operation, tracker: Tracker) -> None:
-    location, backups = _load(operation), backup_folder()
-    if location.behind_since is None:
-        _update(location, behind_since=datetime.now(UTC))
+    location = _load(operation)
     with _recorded(location), open_store(open_address(location)) as store:
+        backups = backup_folder()
         folder = CopyFolder(store, Installation.load())
         if operation.arguments.get("accept_empty"):
             folder.mark()
@@ -112,7 +116,9 @@ def copy_backups(operation: Operation, tracker: Tracker) -> None:
         local = list(read_folder(backups).backups)
         missing = _compare_with_listing(location, folder, listing, local)
         plan = plan_for(location, local, datetime.now(UTC))
-        copied = _copy_all(location, folder, backups, plan, tracker)
+        if plan.to_copy and location.behind_since is None:
+            _update(location, behind_since=datetime.now(UTC))
+        copied = copy_all(location, folder, backups, plan, tracker)
         updated = [_describe(location, folder, backups, backup) for backup in plan.to_describe]
         removed = _clean_up(location, folder, plan, tracker)
         _copy_settings(location, folder, listing, tracker)
@@ -205,7 +211,8 @@ def _recognize(location: Location, folder: CopyFolder, copy: Copy, backup: Backu
         _record(location, known, copy.size, metadata.checksum, is_encrypted=copy.is_encrypted)
 
 
-def _copy_all(location: Location, folder: CopyFolder, backups: Path, plan: CopyPlan, tracker: Tracker) -> list[str]:
+def copy_all(location: Location, folder: CopyFolder, backups: Path, plan: CopyPlan, tracker: Tracker) -> list[str]:
+    """Copy the backups of a plan, and return their names. Those that were deleted or damaged in the meantime are left out."""
     copied, count = [], len(plan.to_copy)
     recipients = [location.recipient] if location.recipient else []
     for number, backup in enumerate(plan.to_copy, start=1):
@@ -216,7 +223,7 @@ def _copy_all(location: Location, folder: CopyFolder, backups: Path, plan: CopyP
             sidecar = read_sidecar(backups / backup.name.sidecar)
             report = _report_to(tracker, Phase.SEND, backup.sidecar.compressed_size)
             metadata = folder.write_copy(backups / backup.filename, sidecar, recipients, report)
-        except FileNotFoundError:  # deleted in the meantime
+        except (FileNotFoundError, SidecarInvalid):  # deleted in the meantime
             continue
         except ObjectDamaged as problem:  # the backup here, not the location
             tracker.add_warning(problem.sentence)
@@ -308,24 +315,36 @@ def _update(location: Location, **values: object) -> None:
     Location.objects.filter(pk=location.pk).update(**values)
 
 
+def delay_after_death(operation: Operation) -> None:
+    """Let the next attempt wait after the process of an operation has died, longer each time."""
+    location = Location.objects.filter(pk=operation.location).first()
+    if location is not None:
+        delay = min(_FIRST_DELAY_AFTER_DEATH * 2 ** min(location.failures, 20), LONGEST_DELAY)
+        _update(location, failures=location.failures + 1, next_attempt_at=datetime.now(UTC) + delay)
+
+
 @contextmanager
 def _recorded(location: Location) -> Iterator[None]:
-    """Record an error of the location as its state, with the time of the next attempt."""
+    """Record an error as the state of the location, with the time of the next attempt."""
     try:
         yield
-    except (OperationCancelled, OperationInterrupted):
+    except OperationInterrupted:
         raise
-    except LocationError as problem:
+    except OperationCancelled:
+        _update(location, next_attempt_at=datetime.now(UTC) + _DELAY_AFTER_CANCELING)
+        raise
+    except Exception as problem:
         now = datetime.now(UTC)
         delay = min(FIRST_DELAY * 2 ** min(location.failures, 20), LONGEST_DELAY)
         offered = problem.host_key if isinstance(problem, LocationUntrusted) else ""
+        explained = problem if isinstance(problem, TvarrBackupError) else InternalError(_INTERNAL)
         _update(
             location,
             failing_since=location.failing_since or now,
             next_attempt_at=now + delay,
             failures=location.failures + 1,
-            error_code=problem.code,
+            error_code=explained.code,
             offered_host_key=offered,
-            **sentence_columns(error=problem.sentence),
+            **sentence_columns(error=explained.sentence),
         )
         raise

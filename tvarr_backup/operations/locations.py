@@ -98,6 +98,7 @@ def change_location(location: Location, options: Mapping[str, str], **columns: A
     if options:
         _set_options(location, options)
     if "recipient" in columns and columns["recipient"] != location.recipient:
+        _require_no_encrypted(location)
         columns["recipient"] = columns["recipient"] and check_recipient(columns["recipient"])
         columns = {"is_key_saved": False} | columns
     for column, value in columns.items():
@@ -268,13 +269,17 @@ def recipient_of(identity: str) -> str:
     return _ask_about_keys("identity", identity).recipient
 
 
-def new_key_for(location: Location) -> Key:
-    """Make a key and store its recipient. Raises `LocationInvalid` if there are encrypted copies already."""
+def _require_no_encrypted(location: Location) -> None:
     if location.copies.filter(is_encrypted=True).exists():
         raise LocationInvalid(
             "{name} already has encrypted copies, which only their own key decrypts. To use another key, add another location.",
             name=location.name,
         )
+
+
+def new_key_for(location: Location) -> Key:
+    """Make a key and store its recipient. Raises `LocationInvalid` if there are encrypted copies already."""
+    _require_no_encrypted(location)
     key = new_key()
     change_location(location, {}, recipient=key.recipient, is_key_saved=False)
     return key

@@ -11,6 +11,7 @@ import structlog
 from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
+from tvarr_backup.operations.copying import delay_after_death
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationState, sentence_columns
 from tvarr_backup.operations.process import start_of, this_boot, this_host
@@ -65,6 +66,7 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 def _end(operation: Operation) -> bool:
     """Clean up and end the operation. Return whether this call ended it."""
     if operation.location:
+        delay_after_death(operation)
         return _end_with(operation, Sentence("Unfinished copies are not listed. The next attempt goes on."))
     try:
         settled = finish_restore(backup_folder(), conf.required_schema())
