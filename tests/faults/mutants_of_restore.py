@@ -376,8 +376,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "problems of the backup ignored",
         "restore",
-        "        if problems or staged is None",
-        "        if staged is None",
+        "    if problems or staged is None",
+        "    if staged is None",
         Quick(_FILE, "what_cannot_be_relied_on"),
     ),
     Mutant(
@@ -390,8 +390,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "another encoding accepted",
         "restore",
-        "        if live.encoding and encoding != live.encoding:\n",
-        "        if not encoding:\n",
+        "    if live.encoding and encoding != live.encoding:\n",
+        "    if not encoding:\n",
         Quick(_FILE, "another_encoding"),
     ),
     Mutant(
@@ -404,8 +404,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "new warnings ignored",
         "restore",
-        "        if new:\n",
-        "        if new and not new:\n",
+        "    if new:\n",
+        "    if new and not new:\n",
         Quick(_FILE, "what_cannot_be_relied_on"),
     ),
     Mutant(
