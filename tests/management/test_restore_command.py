@@ -488,7 +488,7 @@ def test_one_that_a_newer_version_made_needs_a_word(
     made = create_backup(changed(copy, statement), folder, replace(required(), **newer), kind=BackupKind.MANUAL)
     shown = installation.json("backup", "restore", made.filename, "--json")
     assert shown["needs_accept_newer"]
-    assert shown["facts"][0].startswith(f"This backup was made by {made_by}. ")
+    assert shown["facts"][0].startswith(f"This backup has the schema {made_by}. ")
     refused_and_nothing_changed(
         installation,
         made.filename,
