@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -39,8 +42,24 @@ class Copying:
         wait_until(lambda: list(self.nas.rglob("*.part")), "an unfinished copy", seconds=60)
         (process,) = psutil.Process(self.worker.process.pid).children()
         process.suspend()
+        while not self._is_app_database_free():
+            process.resume()
+            time.sleep(0.01)
+            process.suspend()
         assert self.complete() == []
         return process
+
+    def _is_app_database_free(self) -> bool:
+        """Return whether the copy was held outside of a transaction, which would keep others waiting."""
+        with closing(
+            sqlite3.connect(self.installation.data / "app.db", timeout=0.1, isolation_level=None)
+        ) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+            return True
 
     def complete(self) -> list[Path]:
         """The metadata objects there."""
