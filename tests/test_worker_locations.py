@@ -86,6 +86,7 @@ def test_a_backup_is_made_while_a_copy_takes_long(copying: Copying) -> None:
     assert len(copying.complete()) == 2
 
 
+@pytest.mark.long
 def test_a_copy_whose_process_is_killed_is_made_again(copying: Copying) -> None:
     copying.process.kill()
     wait_until(lambda: copying.states("copy") == ["interrupted", "succeeded"], "the next copy", seconds=60)
@@ -93,6 +94,7 @@ def test_a_copy_whose_process_is_killed_is_made_again(copying: Copying) -> None:
     assert list(copying.nas.rglob("*.part")) == []
 
 
+@pytest.mark.long
 def test_a_stopped_worker_ends_its_copy(copying: Copying) -> None:
     copying.worker.process.send_signal(signal.SIGTERM)
     resume_when_it_must_end(copying.process)
