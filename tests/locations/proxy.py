@@ -37,6 +37,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self._counting = threading.Lock()
         self.heal()
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
@@ -108,16 +109,16 @@ class Proxy:
         """Return whether the connection goes on."""
         piece = origin.recv(65536)
         direction = "sent" if is_sent else "received"
-        done = getattr(self, direction)
+        with self._counting:
+            done = getattr(self, direction)
+            setattr(self, direction, done + len(piece))
         cut, stall = getattr(self._cut, direction), getattr(self._stall, direction)
         if self.delay_seconds:
             time.sleep(self.delay_seconds)
         if done + len(piece) > stall:
             target.sendall(piece[: max(0, stall - done)])
-            setattr(self, direction, stall)
             return bool(piece)
         target.sendall(piece[: max(0, cut - done)])
-        setattr(self, direction, done + len(piece))
         return bool(piece) and done + len(piece) < cut
 
     def _close(self, one: socket.socket) -> None:
