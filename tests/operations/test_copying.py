@@ -298,7 +298,7 @@ def test_the_key_of_encrypted_copies_cannot_be_replaced(location: Location) -> N
         locations.new_key_for(location)
 
 
-@pytest.mark.parametrize("recipient", ["", new_key().recipient])
+@pytest.mark.parametrize("recipient", ["", new_key().recipient], ids=["none", "another"])
 def test_the_recipient_of_encrypted_copies_cannot_be_changed(location: Location, recipient: str) -> None:
     locations.change_location(location, {}, recipient=new_key().recipient, is_key_saved=True)
     made()
