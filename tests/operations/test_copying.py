@@ -179,6 +179,13 @@ def test_an_emptied_location_is_not_filled_again_unasked(location: Location, nas
     assert location.state is LocationState.IN_SYNC
 
 
+def test_a_test_does_not_accept_an_emptied_location(location: Location, nas: Path) -> None:
+    """An unmounted disk leaves an empty folder, which must not be filled because a user tests the location."""
+    (place(nas) / MARKER).unlink()
+    refused(LocationUnmarked, OperationKind.TEST_LOCATION, location)
+    refused(LocationUnmarked, OperationKind.COPY, location)
+
+
 def test_a_disk_that_is_not_mounted_deletes_nothing_here(location: Location, nas: Path, folder: Path) -> None:
     name = made()
     do(OperationKind.COPY, location)

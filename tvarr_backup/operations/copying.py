@@ -95,7 +95,9 @@ def test_location(operation: Operation, tracker: Tracker) -> None:
     location = _load(operation)
     with _recorded(location), open_store(open_address(location)) as store:
         folder = CopyFolder(store, Installation.load())
-        folder.mark()
+        if location.tested_at is None:
+            folder.mark()
+        folder.require_marker()  # a location that was tested before may have been emptied, or its disk unmounted
         folder.try_out()
         copies = len(folder.read_listing().copies)
     _update(location, tested_at=datetime.now(UTC), offered_host_key="", **_NO_PROBLEM)
