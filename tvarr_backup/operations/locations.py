@@ -90,9 +90,9 @@ def add_location(
 
 
 def change_location(location: Location, options: Mapping[str, str], **columns: Any) -> Location:
-    """Change some options and columns. Changed options, also a new recipient, have to be tested again.
+    """Change some options and columns. Changed options have to be tested again, and a new recipient has to be confirmed.
 
-    An empty secret option keeps the stored one. Raises what `add_location` raises, and nothing has changed.
+    An empty secret option keeps the stored one. The recipient of encrypted copies cannot be changed. Raises what `add_location` raises, and nothing has changed.
     """
     before = _columns_of(location)
     if options:
@@ -127,9 +127,7 @@ def store_described(described: DescribedLocation) -> Location:
             name=location.name,
             kind=LocationKind(location.kind).label,
         )
-    stored: dict[str, str] = {}
-    with suppress(SecretsLost):
-        stored = unseal_options(location.sealed_options)
+    stored = _known_secrets(location)
     columns["recipient"] = described.recipient
     is_stored = address.public == location.options and stored | address.secrets == stored
     if is_stored and all(getattr(location, column) == value for column, value in columns.items()):
