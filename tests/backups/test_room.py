@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,10 +56,11 @@ class Peak:
 
     def _taken(self) -> int:
         taken: dict[int, int] = {}  # a file with two names is one
-        for path in self._folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # it has just been removed
-                status = path.stat()
-                taken[status.st_ino] = status.st_blocks * 512
+        for folder, _, names in os.walk(self._folder):  # passes over a folder that has just been removed
+            for path in (Path(folder), *(Path(folder, name) for name in names)):
+                with contextlib.suppress(FileNotFoundError):  # it has just been removed
+                    status = path.stat()
+                    taken[status.st_ino] = status.st_blocks * 512
         return sum(taken.values())
 
 

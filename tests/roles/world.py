@@ -33,7 +33,9 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
-from tvarr_backup.locations.addresses import LocationKind
+from tvarr_backup.locations.addresses import LocationKind, read_address
+from tvarr_backup.locations.copies import CopyFolder
+from tvarr_backup.locations.stores import open_store
 from tvarr_backup.operations import history, locations
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
@@ -42,6 +44,7 @@ from tvarr_backup.operations.models import (
     HistoryEvent,
     ImportRecord,
     ImportState,
+    Installation,
     ItemVersion,
     Location,
     Operation,
@@ -250,6 +253,8 @@ def _backup(folder: Path, on: str) -> Backup:
 def _make_location(folder: Path, recipient: str) -> Location:
     folder.mkdir()
     now = datetime.now(UTC)
+    with open_store(read_address(LocationKind.FOLDER, {"path": str(folder)})) as store:
+        CopyFolder(store, Installation.load()).mark()  # as its first test did
     return Location.objects.create(
         name=LOCATION,
         kind=LocationKind.FOLDER,
