@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tvarr_backup.locations.addresses import Address
+from tvarr_backup.locations.addresses import Address, LocationKind
 from tvarr_backup.locations.stores import Source, Store, open_store
 
 
@@ -28,6 +29,10 @@ class Place(ABC):
     @abstractmethod
     def put(self, name: str, content: bytes) -> None:
         """Do what another program does."""
+
+    @abstractmethod
+    def put_odd_names(self) -> None:
+        """Put objects and folders into the location and into `mine`, whose names no program that means well chooses."""
 
     def with_objects(self, number: int) -> Address:
         """Return the address of a location with so many objects in `mine`, from `0.age` on."""
@@ -49,6 +54,18 @@ class FolderPlace(Place):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+    def put_odd_names(self) -> None:
+        for folder in (self.root, self.root / "mine"):
+            for name in _ODD_NAMES:
+                (folder / name).write_bytes(b"of another program")
+                (folder / f"folder {name}").mkdir()
+            if self.address.kind is not LocationKind.WEBDAV:  # wsgidav answers 500 then
+                for raw in (b"caf\xe9.age", b"\xff"):
+                    Path(os.fsdecode(os.fsencode(folder) + b"/" + raw)).write_bytes(b"of another program")
+
+
+_ODD_NAMES = ("a\nb.age", "a\tb", "a\x01b", "a\x7fb", "a\\b", " a ", "a.", "...", "\u202eb.age", "%2e%2e", "a%2Fb")
 
 
 class ZerosSource(Source):

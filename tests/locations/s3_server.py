@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -49,6 +49,12 @@ print(json.dumps({"access_key": key["AccessKeyId"], "secret_key": key["SecretAcc
 """
 
 
+_ODD_KEYS = (
+    *("/a.age", "//b", "/", "./c", "../d", ".", "..", "e//", "f\tg", "h\x01i", "j\\k", " l ", "\u202eb.age"),
+    *("%2e", "a%2Fb", "a+b", "c", "c/d"),
+)
+
+
 def s3_address(endpoint: str, **options: str) -> Address:
     keys = {"access_key": "an-access-key", "secret_key": "a-secret-key"}
     return read_address(LocationKind.S3, {"bucket": "backups", "endpoint": endpoint} | keys | options)
@@ -72,6 +78,11 @@ class S3Place(Place):
 
     def put(self, name: str, content: bytes) -> None:
         self._server.ask("PUT", f"{self._bucket}/home/tvarr/{quote(name)}", content)
+
+    def put_odd_names(self) -> None:
+        for folder in ("", "mine/"):
+            for name in _ODD_KEYS:
+                self.put(f"{folder}{name}", b"of another program")
 
     def with_objects(self, number: int) -> Address:
         assert number == _MANY
@@ -97,8 +108,8 @@ class S3Server:
             return text
 
     def keys_of(self, bucket: str) -> list[str]:
-        listed = self.ask("GET", f"{bucket}?list-type=2&max-keys=100000")
-        return re.findall("<Key>([^<]*)</Key>", listed)
+        listed = self.ask("GET", f"{bucket}?list-type=2&encoding-type=url&max-keys=100000")
+        return [unquote(key) for key in re.findall("<Key>([^<]*)</Key>", listed)]
 
     @contextmanager
     def checking_keys(self) -> Iterator[dict[str, str]]:

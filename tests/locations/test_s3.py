@@ -36,6 +36,9 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.locations import s3_store, stores
 from tvarr_backup.locations.addresses import Address
+from tvarr_backup.locations.listings import ListingInvalid
+from tvarr_backup.locations.s3_answers import build_opener
+from tvarr_backup.locations.s3_listing import list_keys
 from tvarr_backup.locations.s3_store import PART_BYTES, S3Store
 from tvarr_backup.locations.stores import BytesSource, Entry
 
@@ -149,11 +152,40 @@ def test_folder_markers_and_odd_keys_are_ignored(s3_place: S3Place) -> None:
         assert store.list_objects("mine") == [Entry("a.age", 1)]
 
 
-@pytest.mark.parametrize("name", ["mine//a.age", "mine/a\tb.age"])
-def test_keys_that_the_library_cannot_list_are_reported(s3_place: S3Place, name: str) -> None:
-    s3_place.put(name, b"1")
-    with S3Store(s3_place.address) as store, pytest.raises(LocationFailed, match="two slashes in a row"):
-        store.list_objects("mine")
+def test_keys_that_are_not_paths_are_listed_with_the_same_keys_and_prefix(
+    s3_server: S3Server, s3_place: S3Place
+) -> None:
+    for name in ("mine//a.age", "mine/a.age", "b/c.age"):
+        s3_place.put(name, b"123")
+    with s3_server.checking_keys() as keys:
+        right = s3_place.address.with_options(**keys)
+        with S3Store(right) as store:
+            assert store.list_objects("mine") == [Entry("a.age", 3)]
+            assert store.list_folders() == ["b", "mine"]
+        with S3Store(right.with_options(prefix="")) as store:
+            assert store.list_folders() == ["home"]
+
+
+def test_the_listing_of_any_keys_has_all_pages(s3_place: S3Place) -> None:
+    found = list_keys(s3_place.with_objects(5_000), build_opener(None), "home/tvarr/mine/", 30)
+    assert sorted(found.objects) == sorted((f"home/tvarr/mine/{number}.age", 1) for number in range(5_000))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "<html>",
+        "<html/>",
+        "<ListBucketResult>",
+        "<!DOCTYPE a [<!ENTITY b 'c'>]><ListBucketResult/>",
+        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        "<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>",
+    ],
+)
+def test_the_listing_of_any_keys_is_complete_or_refused(body: str) -> None:
+    with answering(200, body) as answers, pytest.raises(ListingInvalid):
+        list_keys(s3_address(answers.url), build_opener(None), "", 30)
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------

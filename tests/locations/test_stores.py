@@ -10,6 +10,7 @@ import pytest
 from tests.locations.places import Place, ZerosSource
 from tvarr_backup.errors import LocationFailed, LocationInvalid, ObjectExists, ObjectMissing
 from tvarr_backup.locations.addresses import LocationKind
+from tvarr_backup.locations.listings import is_safe_name
 from tvarr_backup.locations.stores import BytesSource, Entry, Store, open_store
 
 KINDS = ("folder", "s3", "sftp", "webdav")
@@ -255,6 +256,24 @@ def test_other_objects_are_neither_changed_nor_folders(store: Store, place: Plac
     store.delete("mine/a.age")
     store.delete_unfinished("mine")
     assert place.names() == others
+
+
+def test_odd_names_of_others_do_not_hinder(store: Store, place: Place) -> None:
+    store.write("mine/a.age", BytesSource(b"content"))
+    place.put_odd_names()
+    others = place.names() - {"mine/a.age"}
+    assert "mine" in store.list_folders()
+    assert Entry("a.age", 7) in store.list_objects("mine")
+    store.write("mine/b.age", ZerosSource(7))
+    store.write("mine/a.age", BytesSource(b"new"), replace=True)
+    assert content_of(store, "mine/a.age") == b"new"
+    store.delete("mine/a.age")
+    store.delete("mine/b.age")
+    store.delete_unfinished("mine")
+    assert place.names() == others
+    for name in [*store.list_folders(), *(entry.name for entry in store.list_objects("mine"))]:
+        assert name.isprintable()
+        assert is_safe_name(name)
 
 
 def test_5_000_objects_are_listed(place: Place) -> None:

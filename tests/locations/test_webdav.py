@@ -40,7 +40,7 @@ from tvarr_backup.errors import (
     ObjectExists,
     ObjectMissing,
 )
-from tvarr_backup.locations import stores, webdav_listing
+from tvarr_backup.locations import listings, stores, webdav_listing
 from tvarr_backup.locations.addresses import Address, LocationKind, read_address
 from tvarr_backup.locations.stores import BytesSource, Entry, FileSource
 from tvarr_backup.locations.webdav_store import WebDAVStore
@@ -703,7 +703,7 @@ def test_an_endless_listing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(LocationFailed):
             store.list_objects("")
         monkeypatch.undo()
-        monkeypatch.setattr(webdav_listing, "_MOST_OF_DOCUMENT", 1_000)
+        monkeypatch.setattr(listings, "MOST_OF_DOCUMENT", 1_000)
         with pytest.raises(LocationFailed):
             store.list_objects("")
 
