@@ -257,6 +257,25 @@ def test_an_empty_secret_keeps_the_stored_one(client: Client, sftp: Location) ->
     assert (stored.options["path"], stored.options["password"]) == ("/elsewhere", "wharf-lantern")
 
 
+def test_a_stored_secret_is_removed(client: Client, sftp: Location) -> None:
+    locations.change_location(sftp, {"private_key": "PEM"})
+    assert "Remove the stored password" in text_of(client.get(f"{HERE}change/"))
+    assert changed(client, remove_password="on").status_code == 302
+    assert locations.stored_secrets(Location.objects.get()) == {"private_key"}
+    assert "Expected a password or a private key." in text_of(changed(client, remove_private_key="on"))
+
+
+def test_a_new_secret_is_stored_even_if_the_old_one_is_to_be_removed(client: Client, sftp: Location) -> None:
+    changed(client, option_password="quay", remove_password="on")
+    assert locations.read_options(Location.objects.get(), {}).options["password"] == "quay"
+
+
+def test_a_secret_that_is_required_cannot_be_removed(client: Client) -> None:
+    options = {"bucket": "backups", "access_key": "AK", "secret_key": "wharf-lantern"}
+    locations.add_location("nas", LocationKind.S3, options)
+    assert "Remove the stored" not in text_of(client.get(f"{HERE}change/"))
+
+
 def test_a_changed_secret_replaces_the_stored_one_and_has_to_be_tested(client: Client, sftp: Location) -> None:
     Location.objects.update(tested_at=datetime.now(UTC))
     changed(client, option_password="quay")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -12,12 +11,13 @@ from django.core.exceptions import ValidationError
 from tvarr_backup.backups.retention import Period
 from tvarr_backup.errors import LocationInvalid, SecretsLost
 from tvarr_backup.locations.addresses import OPTIONS, REQUIRED_CREDENTIALS, LocationKind, Option
-from tvarr_backup.operations import locations
+from tvarr_backup.operations import actions, locations
 from tvarr_backup.operations.models import NO_AGE_LIMIT, Location
 from tvarr_backup.quoting import quoted
 from tvarr_backup.web.forms import RetentionForm, Styled
 
 _START = "option_"
+_REMOVE = "remove_"
 _OF_SEVERAL_LINES = {"private_key"}
 _NO_AUTOFILL = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
@@ -42,19 +42,20 @@ class LocationForm(RetentionForm):
     def __init__(self, location: Location, *args: Any, **kwargs: Any) -> None:
         self.location, self.kind = location, LocationKind(location.kind)
         self.are_secrets_lost = False
-        stored: frozenset[str] = frozenset()
+        self.stored: frozenset[str] = frozenset()
         try:
-            stored = locations.stored_secrets(location)
+            self.stored = locations.stored_secrets(location)
         except SecretsLost:
             self.are_secrets_lost = True
         super().__init__(*args, **{"initial": _initial_values(location), **kwargs})
-        added = {_START + option.name: _field_of(self.kind, option, stored) for option in OPTIONS[self.kind]}
+        added = {_START + option.name: _field_of(self.kind, option, self.stored) for option in OPTIONS[self.kind]}
         self.style(added.values())
         self.fields.update(added)
 
     @property
     def option_fields(self) -> list[forms.BoundField]:
-        return [self[_START + option.name] for option in OPTIONS[self.kind]]
+        names = [start + option.name for option in OPTIONS[self.kind] for start in (_START, _REMOVE)]
+        return [self[name] for name in names if name in self.fields]
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -95,7 +96,7 @@ class LocationForm(RetentionForm):
         else:
             self.add_error(None, problem.sentence.for_page())
 
-    def options(self) -> dict[str, str]:
+    def options(self) -> Mapping[str, str | None]:
         """Return the options as they were filled in."""
         return {option.name: self._text_of(option) for option in OPTIONS[self.kind]}
 
@@ -154,26 +155,31 @@ class NewLocationForm(LocationForm):
 
 
 class ChangedLocationForm(LocationForm):
-    """An existing location. Deletions by a shorter retention have to be confirmed."""
+    """An existing location. Deletions by a shorter retention have to be confirmed, and stored secrets can be removed."""
 
     agreed = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deletions: Sequence[str] = ()
+        required = REQUIRED_CREDENTIALS.get(self.kind, ())
+        removable = [one for one in OPTIONS[self.kind] if one.name in self.stored and one.name not in required]
+        added = {
+            _REMOVE + one.name: forms.BooleanField(required=False, label=f"Remove the stored {one.label.lower()}")
+            for one in removable
+        }
+        self.style(added.values())
+        self.fields.update(added)
 
     @property
     def agreement(self) -> str:
         """The value of `agreed` that confirms exactly these deletions."""
-        return hashlib.sha256("\n".join(self.deletions).encode()).hexdigest()
+        return actions.fingerprint_of_deletions(self.deletions)
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean()
-        if not self.errors:
-            self.deletions = locations.find_new_deletions(self.location, self.retention())
-            if self.deletions and given["agreed"] != self.agreement:
-                self.add_error("agreed", "Nothing was saved. Confirm that these copies will be deleted.")
-        return given
+    def options(self) -> dict[str, str | None]:
+        """Return the options as they were filled in, None for a secret that is to be removed."""
+        removed = {name for name in self.fields if name.startswith(_REMOVE) and self.cleaned_data.get(name)}
+        return {name: text or (None if _REMOVE + name in removed else text) for name, text in super().options().items()}
 
 
 class IdentityForm(Styled, forms.Form):

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from tvarr_backup import conf
 from tvarr_backup.errors import (
+    DeletionsUnconfirmed,
     IdentityInvalid,
     IdentityWrong,
     LocationBusy,
@@ -264,7 +265,10 @@ def change(request: HttpRequest, location: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         columns = form.retention() | {"name": form.cleaned_data["name"]}
         try:
-            changed = actions.change_location(_actor(request), location, form.options(), **columns)
+            agreed = form.cleaned_data["agreed"]
+            changed = actions.change_location(_actor(request), location, form.options(), agreed=agreed, **columns)
+        except DeletionsUnconfirmed as problem:
+            form.deletions = problem.filenames
         except LocationError as problem:
             form.add_error(None, problem.sentence.for_page())
         else:
