@@ -470,6 +470,16 @@ def test_copies_wait_until_the_identity_is_typed_back(client: Client, share: Pat
     assert Location.objects.get().is_ready
 
 
+def test_a_private_key_of_ssh_is_typed_back_as_several_lines(client: Client, nas: Location, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    locations.change_location(nas, {}, recipient=path.with_suffix(".pub").read_text())
+    assert "The private key of SSH" in text_of(client.get(f"{HERE}key/"))
+    sent = path.read_text().replace("\n", "\r\n")  # as browsers do
+    assert client.post(f"{HERE}key/", {"identity": sent})["Location"] == HERE
+    assert Location.objects.get().is_key_saved
+
+
 def test_a_recipient_can_be_given_instead(client: Client, share: Path) -> None:
     key = locations.new_key()
     values = filled_in(share, encryption="recipient", recipient=key.recipient, has_identity="on")

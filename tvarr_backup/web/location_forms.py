@@ -183,7 +183,7 @@ class ChangedLocationForm(LocationForm):
 
 
 class IdentityForm(Styled, forms.Form):
-    """The identity of a location, typed back."""
+    """The identity of a recipient, typed back."""
 
     identity = forms.CharField(
         max_length=2_000,
@@ -191,6 +191,17 @@ class IdentityForm(Styled, forms.Form):
         help_text="The line of the recovery kit that starts with AGE-SECRET-KEY-1.",
         error_messages={"required": "Expected the line that starts with AGE-SECRET-KEY-1."},
     )
+
+    def __init__(self, recipient: str, *args: Any) -> None:
+        super().__init__(*args)
+        if recipient.startswith("ssh-"):
+            self.fields["identity"] = forms.CharField(
+                max_length=20_000,
+                widget=_SecretTextarea(attrs={"rows": 4, **_NO_AUTOFILL}),
+                help_text="The private key of SSH, without a passphrase. It is compared, and not stored.",
+                error_messages={"required": "Expected a private key of SSH."},
+            )
+            self.style([self.fields["identity"]])
 
 
 def _initial_values(location: Location) -> dict[str, Any]:

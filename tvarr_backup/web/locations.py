@@ -307,7 +307,7 @@ def key(request: HttpRequest, location: str) -> HttpResponse:
         made = actions.new_location_key(_actor(request), location)
         found.refresh_from_db()
         return _show_kit(request, found, made)
-    form = IdentityForm(request.POST if request.method == "POST" else None)
+    form = IdentityForm(found.recipient, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             actions.confirm_location_key(_actor(request), location, form.cleaned_data["identity"])
@@ -323,5 +323,5 @@ def key(request: HttpRequest, location: str) -> HttpResponse:
 
 
 def _show_kit(request: HttpRequest, location: Location, key: Key) -> HttpResponse:
-    context = {"location": location, "kit": RecoveryKit.of(location, key), "form": IdentityForm()}
+    context = {"location": location, "kit": RecoveryKit.of(location, key), "form": IdentityForm(key.recipient)}
     return render(request, "web/location_kit.html", context)
