@@ -549,11 +549,14 @@ def _encode_record(sidecar: Sidecar, size: int, checksum: str) -> bytes:
 
 
 def read_record(content: bytes, metadata: CopyMetadata) -> Sidecar | None:
-    """Return the metadata of the backup from the content of a record, or None if it is the record of another archive."""
+    """Return the metadata of the backup from the content of a record, or None if it is the record of another archive.
+
+    Raises `ObjectDamaged` if a newer version of this program has made it.
+    """
     record = json.loads(content)
     if (record["size"], record["checksum"]) != (metadata.size, metadata.checksum):
         return None
-    return decode_sidecar(record["metadata"].encode())
+    return _decode_sidecar(record["metadata"].encode())
 
 
 def _decode_sidecar(raw: bytes) -> Sidecar:

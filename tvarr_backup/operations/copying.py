@@ -202,14 +202,15 @@ def _recognize(location: Location, folder: CopyFolder, copy: Copy, backup: Backu
     """Record a copy of which there is no record. If it is encrypted and neither of a backup here nor made here, it is left alone."""
     try:
         metadata = folder.read_metadata(copy.filename)
+        content = unseal_record(metadata.record)
+        recorded = read_record(content, metadata) if content else None
     except (ObjectDamaged, ObjectMissing) as problem:
         logger.warning("copy.unreadable", location=location.name, filename=copy.filename, reason=str(problem))
         return
     sidecar = metadata.sidecar
     if sidecar is None and backup is not None and metadata.is_of(backup.sidecar):
         sidecar = backup.sidecar
-    if sidecar is None and (content := unseal_record(metadata.record)) is not None:
-        sidecar = read_record(content, metadata)
+    sidecar = sidecar or recorded
     if sidecar is not None and metadata.size == copy.size:
         known = Backup(copy.filename, sidecar.with_changes(configuration=""))
         _record(location, known, copy.size, metadata.checksum, is_encrypted=copy.is_encrypted)
