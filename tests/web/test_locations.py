@@ -94,7 +94,7 @@ def test_an_empty_list_says_why_a_second_location_matters(client: Client) -> Non
 
 def test_the_list_shows_state_copies_and_address(client: Client, copied: list[Backup], share: Path) -> None:
     text = text_of(client.get("/locations/"))
-    assert f"Folder: folder:{share}" in text
+    assert f"Folder: {share}" in text
     assert "In sync , compared" in text
     assert re.search(r"3 \([\d.]+ kB\)", text)
     assert "after the next backup" in text

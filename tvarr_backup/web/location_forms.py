@@ -132,7 +132,7 @@ class NewLocationForm(LocationForm):
         required=False,
         max_length=2_000,
         widget=forms.TextInput(attrs=_NO_AUTOFILL),
-        help_text='A recipient of age such as "age1…".',
+        help_text='A recipient of age such as "age1…", or a public key of SSH such as "ssh-ed25519 …".',
     )
     has_identity = forms.BooleanField(
         required=False, label="I have the identity of this recipient, and not only on this server"
