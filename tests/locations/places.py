@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from tvarr_backup.locations.addresses import Address, LocationKind
 from tvarr_backup.locations.stores import Source, Store, open_store
+
+SOURCE_BYTES = 9_000_000
 
 
 class Place(ABC):
@@ -33,6 +36,20 @@ class Place(ABC):
     @abstractmethod
     def put_odd_names(self) -> None:
         """Put objects and folders into the location and into `mine`, whose names no program that means well chooses."""
+
+    @property
+    def port(self) -> int:
+        """The port of its server."""
+        options = self.address.options
+        return int(options.get("port") or urlsplit(options.get("endpoint") or options["url"]).port or 0)
+
+    def through(self, port: int) -> Address:
+        """Return the address of the same place behind another port, such as that of a proxy."""
+        if self.address.kind is LocationKind.SFTP:
+            return self.address.with_options(port=str(port))
+        name = "endpoint" if self.address.kind is LocationKind.S3 else "url"
+        url = urlsplit(self.address.options[name])
+        return self.address.with_options(**{name: url._replace(netloc=f"127.0.0.1:{port}").geturl()})
 
     def with_objects(self, number: int) -> Address:
         """Return the address of a location with so many objects in `mine`, from `0.age` on."""

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from tests.installation import ROOT
+from tests.locations.certificates import Certificate
 from tests.locations.places import Place
 from tests.processes import wait_until
 from tests.ups import free_port
@@ -68,10 +69,6 @@ class S3Place(Place):
         server.ask("PUT", bucket)
         self.address = s3_address(server.url, bucket=bucket, prefix="home/tvarr")
         self.missing = s3_address(server.url, bucket=f"{bucket}-missing", prefix="home/tvarr")
-
-    def through(self, port: int, **options: str) -> Address:
-        """Return the same place behind a proxy."""
-        return self.address.with_options(endpoint=f"http://127.0.0.1:{port}", **options)
 
     def names(self) -> set[str]:
         return {name.removeprefix("home/tvarr/") for name in self._server.keys_of(self._bucket)}
@@ -160,15 +157,6 @@ def _answers(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> b
     return True
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """Files of a certificate, its key, and the authority that signed it."""
-
-    chain: Path
-    key: Path
-    authority: Path
-
-
 @dataclass
 class Answers:
     """A server with one answer. `requests` are the methods and paths that it was asked, `secrets` the signatures it got."""
@@ -209,9 +197,7 @@ def answering(
         scheme = "http"
         if certificate is not None:
             scheme = "https"
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate.chain, certificate.key)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.socket = certificate.context().wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_arguments: None  # type: ignore[method-assign]  # clients that trust nobody
         answers.url = f"{scheme}://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +12,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import peak_bytes
-from tests.installation import ROOT
 from tests.locations.certificates import Authority
 from tests.locations.places import ZerosSource
 from tests.locations.proxy import Proxy, running_proxy
 from tests.locations.s3_server import S3Place, S3Server, answering, error_xml, running_moto, s3_address
 from tests.locations.test_stores import CancelAfter, Canceled, content_of
-from tests.processes import wait_until
 from tests.ups import free_port
 from tvarr_backup.errors import (
     LocationDenied,
@@ -267,11 +262,6 @@ def test_a_bucket_in_another_region_is_named() -> None:
 # --- Certificates ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 def test_a_certificate_of_an_authority_of_our_own_is_trusted(authority: Authority, tmp_path: Path) -> None:
     with running_moto(tmp_path, authority.certify("127.0.0.1"), many=0) as server:
         place = S3Place(server, "backups")
@@ -362,30 +352,6 @@ def test_a_server_that_stalls_is_reported(proxy: Proxy, s3_place: S3Place) -> No
             proxy.cut()
 
 
-@pytest.mark.parametrize("sent", [0, 1_000, 6_000_000, 11_000_000])
-def test_a_connection_that_is_cut_in_a_write_leaves_nothing(proxy: Proxy, s3_place: S3Place, sent: int) -> None:
-    with S3Store(s3_place.through(proxy.port)) as store:
-        proxy.cut_after(sent=sent)
-        with pytest.raises(LocationUnreachable):
-            store.write("mine/a.age", ZerosSource(SIZE))
-        proxy.heal()
-        assert store.list_objects("mine") == []
-        store.write("mine/a.age", ZerosSource(SIZE))
-        assert store.list_objects("mine") == [Entry("a.age", SIZE)]
-
-
-@pytest.mark.parametrize("received", [0, 100, 3_000_000, 12_000_000])
-def test_a_connection_that_is_cut_in_a_read_is_reported(proxy: Proxy, s3_place: S3Place, received: int) -> None:
-    with S3Store(s3_place.through(proxy.port)) as store:
-        store.write("mine/a.age", ZerosSource(SIZE, byte=b"x"))
-        proxy.cut_after(received=received)
-        found = bytearray()
-        with pytest.raises(LocationUnreachable):
-            deque(map(found.extend, store.read("mine/a.age")))
-        proxy.heal()
-        assert found + content_of(store, "mine/a.age", len(found)) == b"x" * SIZE
-
-
 def test_a_short_interruption_of_a_read_is_not_noticed(
     proxy: Proxy, s3_place: S3Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,19 +397,6 @@ from tests.locations.s3_server import s3_address
 from tvarr_backup.locations.s3_store import S3Store
 store = S3Store(s3_address(sys.argv[1], bucket=sys.argv[2], prefix="home/tvarr"))
 """
-
-
-def test_a_killed_write_is_not_listed(s3_place: S3Place, s3_server: S3Server) -> None:
-    code = f"{_USE}store.write('mine/a.age', ZerosSource(80 * 2**20), report=lambda done: time.sleep(0.05))"
-    command = [sys.executable, "-c", code, s3_server.url, s3_place.address.options["bucket"]]
-    process = subprocess.Popen(command, cwd=ROOT)
-    wait_until(s3_place.unfinished, "a part is sent")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    with S3Store(s3_place.address) as store:
-        assert store.list_objects("mine") == []
-        store.write("mine/a.age", ZerosSource(SIZE))
-        assert store.list_objects("mine") == [Entry("a.age", SIZE)]
 
 
 @pytest.mark.long
