@@ -40,7 +40,7 @@ class Canceled(Exception):
 
 
 class CancelAfter:
-    """Raises once so many bytes were transferred. `reported` is what it was told."""
+    """Raises once so many bytes were transferred. `reported` has all calls."""
 
     def __init__(self, size: int) -> None:
         self._size = size

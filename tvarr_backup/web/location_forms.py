@@ -146,7 +146,7 @@ class NewLocationForm(LocationForm):
         given = super().clean()
         if given.get("encryption") == "recipient":
             if not given.get("recipient"):
-                self.add_error("recipient", 'Expected a recipient of age such as "age1…".')
+                self.add_error("recipient", 'Expected a recipient such as "age1…" or "ssh-ed25519 …".')
             if not given.get("has_identity"):
                 self.add_error(
                     "has_identity", "Without the identity nobody can read the copies. Confirm that you have it."
@@ -170,6 +170,10 @@ class ChangedLocationForm(LocationForm):
         }
         self.style(added.values())
         self.fields.update(added)
+
+    @property
+    def has_secrets(self) -> bool:
+        return any(option.is_secret for option in OPTIONS[self.kind])
 
     @property
     def agreement(self) -> str:

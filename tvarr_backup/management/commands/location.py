@@ -342,7 +342,9 @@ def _add_options(parser: ArgumentParser) -> None:
         )
         complete_files(added)
     key = parser.add_argument_group("encryption")
-    key.add_argument("--recipient", metavar="AGE", help='encrypt copies to a recipient of age; "" for no encryption')
+    key.add_argument(
+        "--recipient", metavar="AGE", help='encrypt copies to a recipient of age or a public key of SSH; "" for none'
+    )
     key.add_argument(
         "--key-saved", dest="is_key_saved", action="store_true", default=None, help="the recovery key is already saved"
     )
