@@ -120,8 +120,8 @@ def _number_of_period() -> _Number:
     return _Number(0, f"a number from 0 to {MOST_KEPT}", help_text="0 keeps none by this rule.")
 
 
-class LocationChangeSerializer(StrictSerializer):
-    """Changes of a location. Members that are left out stay as they are."""
+class _MembersSerializer(StrictSerializer):
+    """Members of a location that can be sent."""
 
     url = Text(
         required=False, help_text="The address without credentials. It replaces all options that are not secret."
@@ -144,6 +144,11 @@ class LocationChangeSerializer(StrictSerializer):
     monthly = _number_of_period()
     yearly = _number_of_period()
     max_age = Text(required=False, validators=[validate_max_age], help_text="A duration, or `none` for no limit.")
+
+
+class LocationChangeSerializer(_MembersSerializer):
+    """Changes of a location. Members that are left out stay as they are."""
+
     agreed = Text(
         required=False,
         help_text="Confirms the deletions of a shorter retention: `agreed` of the refusal, which confirms just those, or "
@@ -151,12 +156,11 @@ class LocationChangeSerializer(StrictSerializer):
     )
 
 
-class NewLocationSerializer(LocationChangeSerializer):
+class NewLocationSerializer(_MembersSerializer):
     """A new location: its name, and its address as `url`, or as `kind` and `options`."""
 
     name = Text(help_text="Lower-case letters, digits and hyphens, such as `nas-2`.")
     kind = Choice(choices=KINDS, required=False)
-    agreed = None
     key_saved = Flag(required=False, help_text="`true` if the recovery key of `recipient` is already saved.")
 
 
