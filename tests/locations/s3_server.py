@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import ssl
 import subprocess
 import threading
@@ -42,10 +43,10 @@ main(sys.argv[2:])
 _NEW_USER = """
 import boto3, json, sys
 iam = boto3.client("iam", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-iam.create_user(UserName="me")
+iam.create_user(UserName=sys.argv[2])
 policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:List*", "Resource": "*"}]}
-iam.put_user_policy(UserName="me", PolicyName="lists", PolicyDocument=json.dumps(policy))
-key = iam.create_access_key(UserName="me")["AccessKey"]
+iam.put_user_policy(UserName=sys.argv[2], PolicyName="lists", PolicyDocument=json.dumps(policy))
+key = iam.create_access_key(UserName=sys.argv[2])["AccessKey"]
 print(json.dumps({"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}))
 """
 
@@ -111,7 +112,12 @@ class S3Server:
     @contextmanager
     def checking_keys(self) -> Iterator[dict[str, str]]:
         """Check keys. Yield those of a user who may list objects, and nothing else."""
-        made = subprocess.run([PYTHON, "-c", _NEW_USER, self.url], capture_output=True, text=True, check=True)
+        made = subprocess.run(
+            [PYTHON, "-c", _NEW_USER, self.url, f"user-{secrets.token_hex(4)}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         self.ask("POST", "moto-api/reset-auth", b"0")
         try:
             yield json.loads(made.stdout)
