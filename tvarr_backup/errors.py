@@ -1,8 +1,8 @@
 """Errors that users see: one class per cause, each with a stable code."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self
 
 from tvarr_backup.sentences import Advice, Sentence
 from tvarr_backup.texts import escape_hidden
@@ -343,9 +343,18 @@ class ConfirmationRequired(TvarrBackupError):
 
 
 class DeletionsUnconfirmed(ConfirmationRequired):
-    """With new retention settings, cleanup would delete backups, and the user has not confirmed this."""
+    """With a new retention, cleanup would delete `filenames` (oldest first), and the user has not confirmed this."""
 
     code = ConfirmationRequired.code
+    filenames: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, template: str, filenames: Iterable[str], /, **facts: object) -> Self:
+        """Return the error for these deletions, with the fact `count`."""
+        names = tuple(filenames)
+        error = cls(template, count=len(names), **facts)
+        error.filenames = names
+        return error
 
 
 class UploadTooLarge(TvarrBackupError):

@@ -16,6 +16,7 @@ from tests.events import told
 from tvarr_backup import conf
 from tvarr_backup.api.locations import LOCATION_EXAMPLE, LocationSerializer
 from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.locations.encryption import new_key
 from tvarr_backup.operations.copying import open_address
 from tvarr_backup.operations.models import Location, Operation, OperationKind, OperationState
@@ -99,6 +100,19 @@ def test_members_that_are_left_out_stay(administrator: APIClient) -> None:
     changed = patch(administrator, {"options": {"port": "2222"}, "monthly": 12, "enabled": False}).json()
     assert (changed["options"]["port"], changed["options"]["host"]) == ("2222", "nas.example.com")
     assert (changed["monthly"], changed["keep"], changed["state"]) == (12, 30, "paused")
+    assert open_address(stored()).options["password"] == SECRET
+
+
+def test_null_removes_a_secret(administrator: APIClient) -> None:
+    post(administrator, body=SFTP)
+    patch(administrator, {"options": {"passphrase": "of the key", "private_key": "PEM"}})
+    changed = patch(administrator, {"options": {"passphrase": None, "password": None}}).json()
+    assert changed["has_secrets"] == ["private_key"]
+
+
+def test_null_does_not_remove_the_last_credential(administrator: APIClient) -> None:
+    post(administrator, body=SFTP)
+    assert patch(administrator, {"options": {"password": None}}).json()["code"] == "location_invalid"
     assert open_address(stored()).options["password"] == SECRET
 
 
@@ -191,6 +205,22 @@ def test_backups_are_copied_and_checked(administrator: APIClient, nas: Path) -> 
     shown = administrator.get(f"{ADDRESS}/nas").json()
     assert (shown["state"], shown["copies"], shown["last_copy"]) == ("in_sync", 1, made.filename)
     assert shown["bytes"] == made.sidecar.compressed_size
+
+
+@pytest.mark.parametrize("agreed", ["", "*"])
+def test_a_shorter_retention_asks_before_copies_are_deleted(administrator: APIClient, nas: Path, agreed: str) -> None:
+    live, folder = conf.live_database(), conf.backup_path()
+    oldest, *_ = [backup(live, folder, kind=BackupKind.SCHEDULED) for _ in range(3)]
+    add_folder(administrator, nas)
+    perform(post(administrator, "/nas/test"))
+    perform(post(administrator, "/nas/sync"))
+    refusal = patch(administrator, {"keep": 2, "monthly": 0})
+    assert (refusal.status_code, refusal.json()["code"]) == (400, "confirmation_required")
+    assert refusal.json()["deletions"] == [oldest.filename]
+    assert patch(administrator, {"keep": 1, "agreed": refusal.json()["agreed"]}).status_code == 400  # more than these
+    assert stored().keep == 30
+    assert patch(administrator, {"keep": 2, "agreed": agreed or refusal.json()["agreed"]}).status_code == 200
+    assert stored().keep == 2
 
 
 def test_an_emptied_location_is_accepted(administrator: APIClient, nas: Path) -> None:

@@ -66,6 +66,13 @@ MUTANTS_OF_COPIES = (
         Quick("../locations/test_copies.py", "not_mounted"),
     ),
     Mutant(
+        "the record of another archive is accepted",
+        "../locations/copies",
+        'if (record["size"], record["checksum"]) != (metadata.size, metadata.checksum):',
+        "if not record:",
+        Quick("../operations/test_copying.py", "record_is_not_theirs"),
+    ),
+    Mutant(
         "cleanup deletes what is being copied",
         "../operations/handlers",
         "        in_use=names_being_copied() if conf.has_our_tables() else (),\n",

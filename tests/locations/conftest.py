@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.locations.places import FolderPlace
+from tests.locations.certificates import Authority
+from tests.locations.places import SOURCE_BYTES, FolderPlace
 from tests.locations.s3_server import S3Place, S3Server, running_moto
 from tests.locations.sshd import SSHD, running_sshd
 from tests.locations.webdav_server import WebDAV, running_webdav
 from tvarr_backup.locations.addresses import LocationKind, read_address
+from tvarr_backup.locations.stores import FileSource
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> FileSource:
+    """Random bytes, more than a store sends in one piece."""
+    path = tmp_path_factory.mktemp("source") / "archive"
+    path.write_bytes(os.urandom(SOURCE_BYTES))
+    return FileSource(path, SOURCE_BYTES, tag="sha256:one")
 
 
 @pytest.fixture

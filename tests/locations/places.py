@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
-from tvarr_backup.locations.addresses import Address
+from tvarr_backup.locations.addresses import Address, LocationKind
 from tvarr_backup.locations.stores import Source, Store, open_store
+
+SOURCE_BYTES = 9_000_000
 
 
 class Place(ABC):
@@ -28,6 +32,24 @@ class Place(ABC):
     @abstractmethod
     def put(self, name: str, content: bytes) -> None:
         """Do what another program does."""
+
+    @abstractmethod
+    def put_odd_names(self) -> None:
+        """Put objects and folders into the location and into `mine`, whose names no program that means well chooses."""
+
+    @property
+    def port(self) -> int:
+        """The port of its server."""
+        options = self.address.options
+        return int(options.get("port") or urlsplit(options.get("endpoint") or options["url"]).port or 0)
+
+    def through(self, port: int) -> Address:
+        """Return the address of the same place behind another port, such as that of a proxy."""
+        if self.address.kind is LocationKind.SFTP:
+            return self.address.with_options(port=str(port))
+        name = "endpoint" if self.address.kind is LocationKind.S3 else "url"
+        url = urlsplit(self.address.options[name])
+        return self.address.with_options(**{name: url._replace(netloc=f"127.0.0.1:{port}").geturl()})
 
     def with_objects(self, number: int) -> Address:
         """Return the address of a location with so many objects in `mine`, from `0.age` on."""
@@ -49,6 +71,18 @@ class FolderPlace(Place):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+    def put_odd_names(self) -> None:
+        for folder in (self.root, self.root / "mine"):
+            for name in _ODD_NAMES:
+                (folder / name).write_bytes(b"of another program")
+                (folder / f"folder {name}").mkdir()
+            if self.address.kind is not LocationKind.WEBDAV:  # wsgidav answers 500 then
+                for raw in (b"caf\xe9.age", b"\xff"):
+                    Path(os.fsdecode(os.fsencode(folder) + b"/" + raw)).write_bytes(b"of another program")
+
+
+_ODD_NAMES = ("a\nb.age", "a\tb", "a\x01b", "a\x7fb", "a\\b", " a ", "a.", "...", "\u202eb.age", "%2e%2e", "a%2Fb")
 
 
 class ZerosSource(Source):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import ssl
 import subprocess
 import threading
@@ -15,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
 from tests.installation import ROOT
+from tests.locations.certificates import Certificate
 from tests.locations.places import Place
 from tests.processes import wait_until
 from tests.ups import free_port
@@ -41,12 +43,18 @@ main(sys.argv[2:])
 _NEW_USER = """
 import boto3, json, sys
 iam = boto3.client("iam", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-iam.create_user(UserName="me")
+iam.create_user(UserName=sys.argv[2])
 policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:List*", "Resource": "*"}]}
-iam.put_user_policy(UserName="me", PolicyName="lists", PolicyDocument=json.dumps(policy))
-key = iam.create_access_key(UserName="me")["AccessKey"]
+iam.put_user_policy(UserName=sys.argv[2], PolicyName="lists", PolicyDocument=json.dumps(policy))
+key = iam.create_access_key(UserName=sys.argv[2])["AccessKey"]
 print(json.dumps({"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}))
 """
+
+
+_ODD_KEYS = (
+    *("/a.age", "//b", "/", "./c", "../d", ".", "..", "e//", "f\tg", "h\x01i", "j\\k", " l ", "\u202eb.age"),
+    *("%2e", "a%2Fb", "a+b", "c", "c/d"),
+)
 
 
 def s3_address(endpoint: str, **options: str) -> Address:
@@ -63,15 +71,16 @@ class S3Place(Place):
         self.address = s3_address(server.url, bucket=bucket, prefix="home/tvarr")
         self.missing = s3_address(server.url, bucket=f"{bucket}-missing", prefix="home/tvarr")
 
-    def through(self, port: int, **options: str) -> Address:
-        """Return the same place behind a proxy."""
-        return self.address.with_options(endpoint=f"http://127.0.0.1:{port}", **options)
-
     def names(self) -> set[str]:
         return {name.removeprefix("home/tvarr/") for name in self._server.keys_of(self._bucket)}
 
     def put(self, name: str, content: bytes) -> None:
         self._server.ask("PUT", f"{self._bucket}/home/tvarr/{quote(name)}", content)
+
+    def put_odd_names(self) -> None:
+        for folder in ("", "mine/"):
+            for name in _ODD_KEYS:
+                self.put(f"{folder}{name}", b"of another program")
 
     def with_objects(self, number: int) -> Address:
         assert number == _MANY
@@ -97,13 +106,18 @@ class S3Server:
             return text
 
     def keys_of(self, bucket: str) -> list[str]:
-        listed = self.ask("GET", f"{bucket}?list-type=2&max-keys=100000")
-        return re.findall("<Key>([^<]*)</Key>", listed)
+        listed = self.ask("GET", f"{bucket}?list-type=2&encoding-type=url&max-keys=100000")
+        return [unquote(key) for key in re.findall("<Key>([^<]*)</Key>", listed)]
 
     @contextmanager
     def checking_keys(self) -> Iterator[dict[str, str]]:
         """Check keys. Yield those of a user who may list objects, and nothing else."""
-        made = subprocess.run([PYTHON, "-c", _NEW_USER, self.url], capture_output=True, text=True, check=True)
+        made = subprocess.run(
+            [PYTHON, "-c", _NEW_USER, self.url, f"user-{secrets.token_hex(4)}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         self.ask("POST", "moto-api/reset-auth", b"0")
         try:
             yield json.loads(made.stdout)
@@ -149,15 +163,6 @@ def _answers(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> b
     return True
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """Files of a certificate, its key, and the authority that signed it."""
-
-    chain: Path
-    key: Path
-    authority: Path
-
-
 @dataclass
 class Answers:
     """A server with one answer. `requests` are the methods and paths that it was asked, `secrets` the signatures it got."""
@@ -198,9 +203,7 @@ def answering(
         scheme = "http"
         if certificate is not None:
             scheme = "https"
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate.chain, certificate.key)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.socket = certificate.context().wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_arguments: None  # type: ignore[method-assign]  # clients that trust nobody
         answers.url = f"{scheme}://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

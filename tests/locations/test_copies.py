@@ -93,7 +93,16 @@ def test_an_encrypted_copy_shows_only_its_date_and_size(place: Place) -> None:
     name = place.backup.filename
     assert place.names() == sorted([f"{name}.age", place.backup.name.sidecar])
     described = json.loads((place.root / place.copies.folder / place.backup.name.sidecar).read_text())
-    assert sorted(described) == ["archive_size", "checksum", "copy", "created_at", "sealed", "size", "version"]
+    assert sorted(described) == [
+        "archive_size",
+        "checksum",
+        "copy",
+        "created_at",
+        "record",
+        "sealed",
+        "size",
+        "version",
+    ]
     content = (place.root / place.copies.folder / f"{name}.age").read_bytes()
     assert described["checksum"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
     for secret in (b"before the upgrade", place.sidecar.checksum.encode(), b"filters"):

@@ -125,10 +125,37 @@ def test_another_text_is_not_an_identity(text: str) -> None:
     assert text == "" or text not in str(refusal.value).replace('"AGE-SECRET-KEY-1"', "")
 
 
+def keygen(path: Path, *options: str) -> Path:
+    """Make a private key of SSH, and its public key next to it."""
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "marit@nas", "-f", path, *options], check=True)
+    return path
+
+
 def test_recipients_of_age_and_ssh_are_accepted(tmp_path: Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
-    for text in (new_key().recipient, (tmp_path / "key.pub").read_text()):
-        assert read_recipient(f" {text}\n") == text.strip()
+    public = keygen(tmp_path / "key", "-t", "ed25519").with_suffix(".pub").read_text()
+    assert read_recipient(f" {public}\n") == public.removesuffix(" marit@nas\n")
+    recipient = new_key().recipient
+    assert read_recipient(f" {recipient}\n") == recipient
+
+
+@pytest.mark.parametrize("options", [("-t", "ed25519"), ("-t", "rsa"), ("-t", "rsa", "-m", "PEM")], ids=" ".join)
+def test_a_private_key_of_ssh_decrypts_what_its_public_key_encrypts(tmp_path: Path, options: tuple[str, ...]) -> None:
+    path, output = keygen(tmp_path / "key", *options), io.BytesIO()
+    recipient, identity = read_recipient(path.with_suffix(".pub").read_text()), path.read_text()
+    assert read_key(identity).recipient == recipient
+    with EncryptedSource(BytesSource(b"harbour"), [recipient]).open() as file:
+        decrypt([file.read()], identity, output)
+    assert output.getvalue() == unseal(seal(b"harbour", [recipient]), identity) == b"harbour"
+
+
+@pytest.mark.parametrize("options", [("-t", "ecdsa"), ("-t", "ed25519", "-N", "tide-table")], ids=" ".join)
+def test_a_private_key_that_age_cannot_use_is_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    path = keygen(tmp_path / "key", *options)
+    with pytest.raises(IdentityInvalid, match="Ed25519 or RSA, without a passphrase"):
+        read_key(path.read_text())
+    with pytest.raises(IdentityInvalid) as refusal:
+        read_key(path.read_text()[:150])
+    assert path.read_text()[100:140] not in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["", "age1harbour", "ssh-ed25519 AAAA", "harbour"])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +12,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import peak_bytes
-from tests.installation import ROOT
 from tests.locations.certificates import Authority
 from tests.locations.places import ZerosSource
 from tests.locations.proxy import Proxy, running_proxy
 from tests.locations.s3_server import S3Place, S3Server, answering, error_xml, running_moto, s3_address
 from tests.locations.test_stores import CancelAfter, Canceled, content_of
-from tests.processes import wait_until
 from tests.ups import free_port
 from tvarr_backup.errors import (
     LocationDenied,
@@ -36,6 +31,9 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.locations import s3_store, stores
 from tvarr_backup.locations.addresses import Address
+from tvarr_backup.locations.listings import ListingInvalid
+from tvarr_backup.locations.s3_answers import build_opener
+from tvarr_backup.locations.s3_listing import list_keys
 from tvarr_backup.locations.s3_store import PART_BYTES, S3Store
 from tvarr_backup.locations.stores import BytesSource, Entry
 
@@ -149,11 +147,40 @@ def test_folder_markers_and_odd_keys_are_ignored(s3_place: S3Place) -> None:
         assert store.list_objects("mine") == [Entry("a.age", 1)]
 
 
-@pytest.mark.parametrize("name", ["mine//a.age", "mine/a\tb.age"])
-def test_keys_that_the_library_cannot_list_are_reported(s3_place: S3Place, name: str) -> None:
-    s3_place.put(name, b"1")
-    with S3Store(s3_place.address) as store, pytest.raises(LocationFailed, match="two slashes in a row"):
-        store.list_objects("mine")
+def test_keys_that_are_not_paths_are_listed_with_the_same_keys_and_prefix(
+    s3_server: S3Server, s3_place: S3Place
+) -> None:
+    for name in ("mine//a.age", "mine/a.age", "b/c.age"):
+        s3_place.put(name, b"123")
+    with s3_server.checking_keys() as keys:
+        right = s3_place.address.with_options(**keys)
+        with S3Store(right) as store:
+            assert store.list_objects("mine") == [Entry("a.age", 3)]
+            assert store.list_folders() == ["b", "mine"]
+        with S3Store(right.with_options(prefix="")) as store:
+            assert store.list_folders() == ["home"]
+
+
+def test_the_listing_of_any_keys_has_all_pages(s3_place: S3Place) -> None:
+    found = list_keys(s3_place.with_objects(5_000), build_opener(None), "home/tvarr/mine/", 30)
+    assert sorted(found.objects) == sorted((f"home/tvarr/mine/{number}.age", 1) for number in range(5_000))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "<html>",
+        "<html/>",
+        "<ListBucketResult>",
+        "<!DOCTYPE a [<!ENTITY b 'c'>]><ListBucketResult/>",
+        "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        "<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>",
+    ],
+)
+def test_the_listing_of_any_keys_is_complete_or_refused(body: str) -> None:
+    with answering(200, body) as answers, pytest.raises(ListingInvalid):
+        list_keys(s3_address(answers.url), build_opener(None), "", 30)
 
 
 # --- Answers ---------------------------------------------------------------------------------------------------------
@@ -233,11 +260,6 @@ def test_a_bucket_in_another_region_is_named() -> None:
 
 
 # --- Certificates ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 def test_a_certificate_of_an_authority_of_our_own_is_trusted(authority: Authority, tmp_path: Path) -> None:
@@ -330,30 +352,6 @@ def test_a_server_that_stalls_is_reported(proxy: Proxy, s3_place: S3Place) -> No
             proxy.cut()
 
 
-@pytest.mark.parametrize("sent", [0, 1_000, 6_000_000, 11_000_000])
-def test_a_connection_that_is_cut_in_a_write_leaves_nothing(proxy: Proxy, s3_place: S3Place, sent: int) -> None:
-    with S3Store(s3_place.through(proxy.port)) as store:
-        proxy.cut_after(sent=sent)
-        with pytest.raises(LocationUnreachable):
-            store.write("mine/a.age", ZerosSource(SIZE))
-        proxy.heal()
-        assert store.list_objects("mine") == []
-        store.write("mine/a.age", ZerosSource(SIZE))
-        assert store.list_objects("mine") == [Entry("a.age", SIZE)]
-
-
-@pytest.mark.parametrize("received", [0, 100, 3_000_000, 12_000_000])
-def test_a_connection_that_is_cut_in_a_read_is_reported(proxy: Proxy, s3_place: S3Place, received: int) -> None:
-    with S3Store(s3_place.through(proxy.port)) as store:
-        store.write("mine/a.age", ZerosSource(SIZE, byte=b"x"))
-        proxy.cut_after(received=received)
-        found = bytearray()
-        with pytest.raises(LocationUnreachable):
-            deque(map(found.extend, store.read("mine/a.age")))
-        proxy.heal()
-        assert found + content_of(store, "mine/a.age", len(found)) == b"x" * SIZE
-
-
 def test_a_short_interruption_of_a_read_is_not_noticed(
     proxy: Proxy, s3_place: S3Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,19 +397,6 @@ from tests.locations.s3_server import s3_address
 from tvarr_backup.locations.s3_store import S3Store
 store = S3Store(s3_address(sys.argv[1], bucket=sys.argv[2], prefix="home/tvarr"))
 """
-
-
-def test_a_killed_write_is_not_listed(s3_place: S3Place, s3_server: S3Server) -> None:
-    code = f"{_USE}store.write('mine/a.age', ZerosSource(80 * 2**20), report=lambda done: time.sleep(0.05))"
-    command = [sys.executable, "-c", code, s3_server.url, s3_place.address.options["bucket"]]
-    process = subprocess.Popen(command, cwd=ROOT)
-    wait_until(s3_place.unfinished, "a part is sent")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    with S3Store(s3_place.address) as store:
-        assert store.list_objects("mine") == []
-        store.write("mine/a.age", ZerosSource(SIZE))
-        assert store.list_objects("mine") == [Entry("a.age", SIZE)]
 
 
 @pytest.mark.long

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,8 +20,8 @@ from tests.locations.ssh_server import (
     UnwritableServer,
     running_ssh_server,
 )
-from tests.locations.sshd import SSHD, Disk, find_free_port, running_sshd
-from tests.processes import wait_until
+from tests.locations.sshd import SSHD, Disk, running_sshd
+from tests.locations.test_stores import CancelAfter, Canceled
 from tvarr_backup.errors import (
     LocationDenied,
     LocationError,
@@ -80,31 +79,11 @@ def become_impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr(stores, "TIMEOUT_SECONDS", 0.5)
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> FileSource:
-    path = tmp_path_factory.mktemp("source") / "archive"
-    path.write_bytes(os.urandom(9 * MB))
-    return FileSource(path, 9 * MB, tag="sha256:one")
-
-
 def parts(sshd: SSHD, folder: str) -> list[Path]:
     return list((sshd.folder / folder).glob("*.part"))
 
 
 # --- Objects ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_object_is_written_listed_read_and_deleted(store: SFTPStore, folder: str, source: FileSource) -> None:
-    done: list[int] = []
-    store.write(f"{folder}/one", source, report=done.append)
-    assert store.list_objects(folder) == [Entry("one", source.size)]
-    assert folder in store.list_folders()
-    assert b"".join(store.read(f"{folder}/one")) == source.path.read_bytes()
-    assert done == sorted(done)
-    assert done[-1] == source.size
-    store.delete(f"{folder}/one")
-    store.delete(f"{folder}/one")
-    assert store.list_objects(folder) == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 255 * 1024, 255 * 1024 + 1])
@@ -114,55 +93,12 @@ def test_sizes_around_a_block(store: SFTPStore, folder: str, size: int) -> None:
     assert b"".join(store.read(f"{folder}/one")) == b"x" * size
 
 
-@pytest.mark.parametrize("start", [0, 1, 5 * MB, 9 * MB, 13 * MB])
-def test_reading_starts_anywhere(store: SFTPStore, folder: str, source: FileSource, start: int) -> None:
-    store.write(f"{folder}/one", source)
-    assert b"".join(store.read(f"{folder}/one", start)) == source.path.read_bytes()[start:]
-
-
-def test_reading_can_be_given_up(store: SFTPStore, folder: str, source: FileSource) -> None:
-    store.write(f"{folder}/one", source)
-    pieces = store.read(f"{folder}/one")
-    first = next(pieces)
-    pieces.close()  # type: ignore[attr-defined]  # it is a generator
-    assert 0 < len(first) <= 2 * stores.CHUNK
-    assert store.list_objects(folder) == [Entry("one", source.size)]
-
-
 def test_a_reading_outlives_its_store(sshd: SSHD, store: SFTPStore, folder: str, source: FileSource) -> None:
     store.write(f"{folder}/one", source)
     with SFTPStore(sshd.address) as other:
         pieces = other.read(f"{folder}/one")
         next(pieces)
     pieces.close()  # type: ignore[attr-defined]  # it is a generator
-
-
-def test_an_existing_object_is_not_overwritten(store: SFTPStore, folder: str) -> None:
-    store.write(f"{folder}/one", BytesSource(b"old"))
-    with pytest.raises(ObjectExists):
-        store.write(f"{folder}/one", BytesSource(b"new"))
-    assert b"".join(store.read(f"{folder}/one")) == b"old"
-    store.write(f"{folder}/one", BytesSource(b"new"), replace=True)
-    assert b"".join(store.read(f"{folder}/one")) == b"new"
-
-
-def test_an_object_that_appears_during_the_write_is_not_overwritten(
-    sshd: SSHD, store: SFTPStore, folder: str, source: FileSource
-) -> None:
-    def interfere(done: int) -> None:
-        (sshd.folder / folder / "one").write_bytes(b"other")
-
-    with pytest.raises(ObjectExists):
-        store.write(f"{folder}/one", source, report=interfere)
-    assert (sshd.folder / folder / "one").read_bytes() == b"other"
-    assert parts(sshd, folder) == []
-
-
-def test_what_does_not_exist_is_missing(store: SFTPStore, folder: str) -> None:
-    assert store.list_objects(folder) == []
-    store.delete_unfinished(folder)
-    with pytest.raises(ObjectMissing):
-        list(store.read(f"{folder}/one"))
 
 
 def test_a_missing_path_is_not_an_empty_location(sshd: SSHD) -> None:
@@ -185,45 +121,14 @@ def test_folders_links_and_unfinished_objects_are_not_listed(sshd: SSHD, store: 
     assert parts(sshd, folder) == []
 
 
-def test_thousands_of_objects_are_listed(sshd: SSHD, store: SFTPStore, folder: str) -> None:
-    (sshd.folder / folder).mkdir()
-    for number in range(5_000):
-        (sshd.folder / folder / f"tvarr-backup-{number:04}.age").touch()
-    assert len(store.list_objects(folder)) == 5_000
-
-
 # --- Unfinished writes -----------------------------------------------------------------------------------------------
-
-
-class Canceled(Exception):
-    pass
-
-
-def cancel_at(limit: int) -> Callable[[int], None]:
-    def report(done: int) -> None:
-        if done >= limit:
-            raise Canceled
-
-    return report
-
-
-def test_a_canceled_write_is_resumed(sshd: SSHD, store: SFTPStore, folder: str, source: FileSource) -> None:
-    with pytest.raises(Canceled):
-        store.write(f"{folder}/one", source, report=cancel_at(8 * MB))
-    assert store.list_objects(folder) == []
-    assert len(parts(sshd, folder)) == 1
-    done: list[int] = []
-    store.write(f"{folder}/one", source, report=done.append)
-    assert done[0] > 3 * MB
-    assert b"".join(store.read(f"{folder}/one")) == source.path.read_bytes()
-    assert parts(sshd, folder) == []
 
 
 def test_holes_near_the_end_of_an_unfinished_object_are_filled(
     sshd: SSHD, store: SFTPStore, folder: str, source: FileSource
 ) -> None:
     with pytest.raises(Canceled):
-        store.write(f"{folder}/one", source, report=cancel_at(source.size))
+        store.write(f"{folder}/one", source, report=CancelAfter(source.size))
     part = parts(sshd, folder)[0]
     with part.open("r+b") as file:
         file.seek(-sftp_store.WINDOW, os.SEEK_END)
@@ -232,112 +137,18 @@ def test_holes_near_the_end_of_an_unfinished_object_are_filled(
     assert b"".join(store.read(f"{folder}/one")) == source.path.read_bytes()
 
 
-def test_another_tag_begins_again(store: SFTPStore, folder: str, source: FileSource, tmp_path: Path) -> None:
-    with pytest.raises(Canceled):
-        store.write(f"{folder}/one", source, report=cancel_at(8 * MB))
-    other = tmp_path / "other"
-    other.write_bytes(b"y" * 10 * MB)
-    done: list[int] = []
-    store.write(f"{folder}/one", FileSource(other, 10 * MB, "sha256:two"), report=done.append)
-    assert done[0] < 2 * MB
-    assert b"".join(store.read(f"{folder}/one")) == other.read_bytes()
-
-
 def test_an_unfinished_object_that_is_too_long_is_not_used(
     sshd: SSHD, store: SFTPStore, folder: str, source: FileSource
 ) -> None:
     with pytest.raises(Canceled):
-        store.write(f"{folder}/one", source, report=cancel_at(MB))
+        store.write(f"{folder}/one", source, report=CancelAfter(MB))
     with parts(sshd, folder)[0].open("ab") as file:
         file.truncate(20 * MB)
     store.write(f"{folder}/one", source)
     assert b"".join(store.read(f"{folder}/one")) == source.path.read_bytes()
 
 
-def test_a_canceled_write_without_a_tag_leaves_nothing(
-    sshd: SSHD, store: SFTPStore, folder: str, source: FileSource
-) -> None:
-    with pytest.raises(Canceled):
-        store.write(f"{folder}/one", FileSource(source.path, source.size), report=cancel_at(MB))
-    assert list((sshd.folder / folder).iterdir()) == []
-
-
-@pytest.mark.parametrize("difference", [-1, 1])
-def test_a_source_that_changed_is_not_published(
-    sshd: SSHD, store: SFTPStore, folder: str, source: FileSource, difference: int
-) -> None:
-    with pytest.raises(LocationFailed):
-        store.write(f"{folder}/one", FileSource(source.path, source.size + difference))
-    assert list((sshd.folder / folder).iterdir()) == []
-
-
-def test_an_error_of_the_source_is_not_one_of_the_location(store: SFTPStore, folder: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        store.write(f"{folder}/one", FileSource(tmp_path / "missing", 1))
-
-
-_WRITER = """
-import sys
-from pathlib import Path
-from tvarr_backup.locations.addresses import parse_url
-from tvarr_backup.locations.sftp_store import SFTPStore
-from tvarr_backup.locations.stores import FileSource
-address = parse_url(sys.argv[1]).with_options(private_key=sys.stdin.read())
-source = FileSource(Path(sys.argv[3]), Path(sys.argv[3]).stat().st_size, "sha256:one")
-with SFTPStore(address) as store:
-    store.write(sys.argv[2], source)
-"""
-
-
-def test_a_killed_write_is_not_listed_and_resumed(
-    sshd: SSHD, proxy: Proxy, store: SFTPStore, folder: str, source: FileSource
-) -> None:
-    proxy.heal()
-    proxy.stall_after(sent=6 * MB)
-    address = sshd.address.with_options(port=str(proxy.port))
-    command = [sys.executable, "-c", _WRITER, address.url, f"{folder}/one", str(source.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        process.stdin.write(address.options["private_key"].encode())
-        process.stdin.close()
-        wait_until(lambda: any(part.stat().st_size > 5 * MB for part in parts(sshd, folder)), "the write is halfway")
-        process.send_signal(signal.SIGKILL)
-    proxy.heal()
-    assert store.list_objects(folder) == []
-    done: list[int] = []
-    store.write(f"{folder}/one", source, report=done.append)
-    assert done[0] > MB
-    assert b"".join(store.read(f"{folder}/one")) == source.path.read_bytes()
-
-
 # --- Connections -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sent", [0, 10, 1_000, 5_000, 200_000, 8 * MB, 9 * MB])
-def test_a_write_that_is_cut_can_be_repeated(
-    proxy: Proxy, proxied: SFTPStore, store: SFTPStore, folder: str, source: FileSource, sent: int
-) -> None:
-    proxy.cut_after(sent=sent)
-    with pytest.raises(LocationUnreachable):
-        proxied.write(f"{folder}/one", source)
-    assert store.list_objects(folder) == []
-    proxy.heal()
-    proxied.write(f"{folder}/one", source)
-    assert b"".join(store.read(f"{folder}/one")) == source.path.read_bytes()
-
-
-@pytest.mark.parametrize("received", [10, 1_000, 8_000, 8 * MB])
-def test_a_read_that_is_cut_can_be_continued(
-    proxy: Proxy, proxied: SFTPStore, store: SFTPStore, folder: str, source: FileSource, received: int
-) -> None:
-    store.write(f"{folder}/one", source)
-    proxy.cut_after(received=received)
-    pieces: list[bytes] = []
-    with pytest.raises(LocationUnreachable):
-        pieces.extend(proxied.read(f"{folder}/one"))
-    proxy.heal()
-    found = b"".join(pieces)
-    assert found + b"".join(proxied.read(f"{folder}/one", len(found))) == source.path.read_bytes()
 
 
 def test_a_connection_that_stalls_at_once_ends(
@@ -347,63 +158,6 @@ def test_a_connection_that_stalls_at_once_ends(
     proxy.stall_after(received=0)
     with pytest.raises(LocationUnreachable, match=r"0\.5 s"):
         proxied.list_folders()
-
-
-@pytest.mark.parametrize("sent", [0, 1_500, 5 * MB])
-def test_a_stalled_write_ends(
-    proxy: Proxy,
-    proxied: SFTPStore,
-    folder: str,
-    source: FileSource,
-    become_impatient: Callable[[], None],
-    sent: int,
-) -> None:
-    proxied.list_folders()
-    become_impatient()
-    proxy.stall_after(sent=sent)
-    with pytest.raises(LocationUnreachable, match=r"0\.5 s"):
-        proxied.write(f"{folder}/one", source)
-
-
-@pytest.mark.parametrize("received", [0, 1_500, 5 * MB])
-def test_a_stalled_read_ends(
-    proxy: Proxy,
-    proxied: SFTPStore,
-    folder: str,
-    source: FileSource,
-    become_impatient: Callable[[], None],
-    received: int,
-) -> None:
-    proxied.write(f"{folder}/one", source)
-    become_impatient()
-    proxy.stall_after(received=received)
-    with pytest.raises(LocationUnreachable, match=r"0\.5 s"):
-        list(proxied.read(f"{folder}/one"))
-
-
-def test_a_connection_that_was_lost_between_calls_is_made_again(proxy: Proxy, proxied: SFTPStore) -> None:
-    proxied.list_folders()
-    proxy.cut()
-    proxied.list_folders()
-    assert proxy.connections > 1
-
-
-def test_a_slow_network_is_not_an_error(proxy: Proxy, proxied: SFTPStore, folder: str) -> None:
-    proxy.delay_seconds = 0.01
-    proxied.write(f"{folder}/one", BytesSource(b"x" * MB))
-    assert proxied.list_objects(folder) == [Entry("one", MB)]
-
-
-def test_nobody_listens(sshd: SSHD) -> None:
-    port = str(find_free_port())
-    with SFTPStore(sshd.address.with_options(port=port)) as store, pytest.raises(LocationUnreachable) as refusal:
-        store.list_folders()
-    assert (refusal.value.facts["host"], refusal.value.facts["port"]) == ("127.0.0.1", int(port))
-
-
-def test_a_host_that_does_not_exist(sshd: SSHD) -> None:
-    with SFTPStore(sshd.address.with_options(host="nas.invalid")) as store, pytest.raises(LocationUnreachable):
-        store.list_folders()
 
 
 def test_a_server_of_another_protocol(sshd: SSHD, tmp_path: Path) -> None:
@@ -537,10 +291,19 @@ def test_neither_the_agent_nor_the_keys_of_the_account_are_used(
         store.list_folders()
 
 
+_LISTER = """
+import sys
+from tvarr_backup.locations.addresses import parse_url
+from tvarr_backup.locations.sftp_store import SFTPStore
+with SFTPStore(parse_url(sys.argv[1]).with_options(private_key=sys.stdin.read())) as store:
+    store.list_folders()
+    print("listed")
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
 def test_an_account_without_a_name(sshd: SSHD) -> None:
-    program = _WRITER.replace("store.write(sys.argv[2], source)", "store.list_folders(); print('listed')")
-    command = ["setpriv", "--reuid=54321", "--clear-groups", sys.executable, "-c", program, sshd.address.url, "", "/"]
+    command = ["setpriv", "--reuid=54321", "--clear-groups", sys.executable, "-c", _LISTER, sshd.address.url]
     environment = {"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]}
     key = sshd.address.options["private_key"]
     done = subprocess.run(command, input=key, env=environment, capture_output=True, text=True, check=False)

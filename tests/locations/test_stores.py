@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.locations.places import Place, ZerosSource
 from tvarr_backup.errors import LocationFailed, LocationInvalid, ObjectExists, ObjectMissing
 from tvarr_backup.locations.addresses import LocationKind
-from tvarr_backup.locations.stores import BytesSource, Entry, Store, open_store
+from tvarr_backup.locations.listings import is_safe_name
+from tvarr_backup.locations.stores import BytesSource, Entry, FileSource, Store, open_store
 
 KINDS = ("folder", "s3", "sftp", "webdav")
 LARGE = 12 * 2**20
@@ -38,7 +40,7 @@ class Canceled(Exception):
 
 
 class CancelAfter:
-    """Raises once so many bytes were transferred. `reported` is what it was told."""
+    """Raises once so many bytes were transferred. `reported` has all calls."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -68,12 +70,21 @@ def test_an_object_is_read_from_an_offset(store: Store, start: int, rest: bytes)
     assert content_of(store, "mine/a.age", start) == rest
 
 
-def test_a_large_object_is_read_in_pieces_from_an_offset(store: Store) -> None:
-    store.write("mine/a.age", ZerosSource(LARGE, byte=b"x"))
-    pieces = [len(piece) for piece in store.read("mine/a.age", LARGE // 2)]
-    assert sum(pieces) == LARGE // 2
-    assert max(pieces) <= 4 * 2**20
-    assert store.list_objects("mine") == [Entry("a.age", LARGE)]
+def test_a_large_object_is_read_in_pieces_from_an_offset(store: Store, source: FileSource) -> None:
+    store.write("mine/a.age", source)
+    content = source.path.read_bytes()
+    for start in (0, 1, source.size // 2, source.size, source.size + 1):
+        pieces = list(store.read("mine/a.age", start))
+        assert b"".join(pieces) == content[start:]
+        assert max(map(len, pieces), default=0) <= 4 * 2**20
+
+
+def test_reading_can_be_given_up(store: Store, source: FileSource) -> None:
+    store.write("mine/a.age", source)
+    pieces = store.read("mine/a.age")
+    next(pieces)
+    pieces.close()  # type: ignore[attr-defined]  # it is a generator
+    assert store.list_objects("mine") == [Entry("a.age", source.size)]
 
 
 def test_an_empty_object_is_an_object(store: Store) -> None:
@@ -121,6 +132,14 @@ def test_an_object_is_not_overwritten(store: Store, size: int) -> None:
     assert content_of(store, "mine/a.age") == b"content"
 
 
+@pytest.mark.parametrize("place", ["folder", "sftp", "webdav"], indirect=True)  # S3 has no such check
+def test_an_object_that_appears_during_the_write_is_not_overwritten(store: Store, place: Place) -> None:
+    with pytest.raises(ObjectExists):
+        store.write("mine/a.age", ZerosSource(LARGE), report=lambda _done: place.put("mine/a.age", b"other"))
+    assert content_of(store, "mine/a.age") == b"other"
+    assert place.names() == {"mine/a.age"}
+
+
 @pytest.mark.parametrize("size", [0, 7, LARGE])
 def test_an_object_is_replaced_on_request(store: Store, place: Place, size: int) -> None:
     store.write("mine/a.age", BytesSource(b"content"))
@@ -166,10 +185,11 @@ def test_progress_is_reported_in_order_up_to_the_size(store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [7, LARGE])
-def test_nothing_is_listed_after_a_report_has_raised(store: Store, size: int) -> None:
+def test_a_write_without_a_tag_leaves_nothing_after_a_report_has_raised(store: Store, place: Place, size: int) -> None:
     with pytest.raises(Canceled):
         store.write("mine/a.age", ZerosSource(size), report=CancelAfter(size))
     assert store.list_objects("mine") == []
+    assert place.names() == set()
     store.write("mine/a.age", ZerosSource(size))
     assert store.list_objects("mine") == [Entry("a.age", size)]
 
@@ -186,11 +206,18 @@ def test_what_a_report_raises_comes_through_as_it_is(store: Store, error: BaseEx
     assert store.list_objects("mine") == []
 
 
+@pytest.mark.parametrize("missing", [1, -1])
 @pytest.mark.parametrize("size", [7, LARGE])
-def test_a_source_that_ends_early_leaves_nothing(store: Store, size: int) -> None:
+def test_a_source_of_another_size_leaves_nothing(store: Store, place: Place, size: int, missing: int) -> None:
     with pytest.raises(LocationFailed):
-        store.write("mine/a.age", ZerosSource(size, missing=1))
+        store.write("mine/a.age", ZerosSource(size, missing=missing))
     assert store.list_objects("mine") == []
+    assert place.names() == set()
+
+
+def test_an_error_of_the_source_is_not_one_of_the_location(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.write("mine/a.age", FileSource(tmp_path / "missing", 1))
 
 
 def test_an_unfinished_write_is_not_listed_and_can_be_deleted(store: Store, place: Place) -> None:
@@ -255,6 +282,24 @@ def test_other_objects_are_neither_changed_nor_folders(store: Store, place: Plac
     store.delete("mine/a.age")
     store.delete_unfinished("mine")
     assert place.names() == others
+
+
+def test_odd_names_of_others_do_not_hinder(store: Store, place: Place) -> None:
+    store.write("mine/a.age", BytesSource(b"content"))
+    place.put_odd_names()
+    others = place.names() - {"mine/a.age"}
+    assert "mine" in store.list_folders()
+    assert Entry("a.age", 7) in store.list_objects("mine")
+    store.write("mine/b.age", ZerosSource(7))
+    store.write("mine/a.age", BytesSource(b"new"), replace=True)
+    assert content_of(store, "mine/a.age") == b"new"
+    store.delete("mine/a.age")
+    store.delete("mine/b.age")
+    store.delete_unfinished("mine")
+    assert place.names() == others
+    for name in [*store.list_folders(), *(entry.name for entry in store.list_objects("mine"))]:
+        assert name.isprintable()
+        assert is_safe_name(name)
 
 
 def test_5_000_objects_are_listed(place: Place) -> None:

@@ -9,18 +9,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.locations.sshd import find_free_port, wait_for_port
 from tvarr_backup.locations.addresses import Address, LocationKind, read_address
@@ -201,62 +195,6 @@ def multistatus(*hrefs: str, size: int = 1) -> Answer:
         for href in ("/dav/", *hrefs)
     )
     return Answer(207, f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{responses}</d:multistatus>'.encode())
-
-
-# --- Certificates ----------------------------------------------------------------------------------------------------
-
-
-class Authority:
-    """Signs certificates in tests."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fictional authority")])
-        certificate = self._sign(self._name, self._key, days=10, is_authority=True, names=[])
-        self.file = folder / "authority.pem"
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def make_context(self, *, days: int = 10, names: list[x509.GeneralName] | None = None) -> ssl.SSLContext:
-        """The context of a server. `days` is how long its certificate is valid, and negative for one that has expired."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fictional server")])
-        addresses: list[x509.GeneralName] = [x509.IPAddress(IPv4Address("127.0.0.1"))] if names is None else names
-        certificate = self._sign(subject, key, days=days, is_authority=False, names=addresses)
-        path = self._folder / f"server-{certificate.serial_number}.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-    def _sign(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        *,
-        days: int,
-        is_authority: bool,
-        names: list[x509.GeneralName],
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=30))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
 
 
 @contextmanager

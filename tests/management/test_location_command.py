@@ -19,6 +19,7 @@ from tests.installation import Installation
 from tests.management.terminals import type_into
 from tvarr_backup import conf
 from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.locations.encryption import new_key
 from tvarr_backup.operations.copying import open_address
 from tvarr_backup.operations.models import Location, Operation, OperationKind, OperationState
@@ -239,6 +240,31 @@ def test_a_secret_is_replaced(nas: Path) -> None:
     location("add", "nas", *SFTP, "--password-file", "-", stdin="another")
     location("change", "nas", "--password-file", "-", stdin=SECRET)
     assert password() == SECRET
+
+
+def test_a_secret_is_removed(nas: Path) -> None:
+    location("add", "nas", *SFTP, "--password-file", "-", "--private-key-file", str(_key_file(nas)), stdin=SECRET)
+    location("change", "nas", "--remove-secret", "password")
+    assert json.loads(location("show", "nas", "--json"))["has_secrets"] == ["private_key"]
+    assert "password or a private key" in refused("change", "nas", "--remove-secret", "private_key")
+
+
+def _key_file(folder: Path) -> Path:
+    path = folder / "key"
+    path.write_text("PEM")
+    return path
+
+
+def test_more_deletions_need_yes(nas: Path) -> None:
+    oldest, *_ = [backup(conf.live_database(), conf.backup_path(), kind=BackupKind.SCHEDULED) for _ in range(3)]
+    add_folder(nas)
+    location("test", "nas")
+    location("sync", "nas")
+    assert "The next cleanup in nas would delete 1 copy. Add --yes" in refused("change", "nas", "--keep", "2")
+    assert stored().keep == 30
+    location("change", "nas", "--keep", "2", "--yes")
+    assert stored().keep == 2
+    assert f"Deleted {oldest.filename}" in location("sync", "nas")
 
 
 def test_it_is_paused_and_resumed(nas: Path) -> None:

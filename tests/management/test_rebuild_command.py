@@ -140,6 +140,14 @@ def test_the_identity_can_come_from_standard_input(machine: Machine) -> None:
     assert machine.target.exists()
 
 
+def test_the_identity_can_be_a_private_key_of_ssh(empty: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    empty.copy(ID, path.with_suffix(".pub").read_text().strip())
+    empty.installation.ok("rebuild", *empty.arguments, "--identity", str(path))
+    assert dump(empty.target) == dump(empty.live)
+
+
 def test_an_unencrypted_location_needs_no_identity(empty: Machine) -> None:
     empty.copy()
     empty.installation.ok("rebuild", *empty.arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group
@@ -241,12 +240,12 @@ def test_an_operation_that_never_was_is_not_found() -> None:
 
 
 @pytest.fixture
-def kept(folder: Path) -> list[Any]:
-    """Three automatic backups, of which two would be deleted if one were kept; these."""
-    return [make(folder, kind=BackupKind.SCHEDULED) for _ in range(3)][:2]
+def kept(folder: Path) -> list[str]:
+    """Three automatic backups, of which two would be deleted if one were kept; the names of these."""
+    return [make(folder, kind=BackupKind.SCHEDULED).filename for _ in range(3)][:2]
 
 
-def test_a_retention_that_deletes_backups_needs_agreement_to_just_these(kept: list[Any]) -> None:
+def test_a_retention_that_deletes_backups_needs_agreement_to_just_these(kept: list[str]) -> None:
     actor = member_of("Administrator")
     for agreed in ("", actions.fingerprint_of_deletions(kept[:1])):
         with pytest.raises(DeletionsUnconfirmed, match="delete 2 more backups"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.operations.test_run import made
 from tvarr_backup.backups.catalogue import delete_backup, protect_backup, read_folder
-from tvarr_backup.backups.sidecar import read_sidecar
+from tvarr_backup.backups.names import BackupName, parse_name
+from tvarr_backup.backups.sidecar import BackupKind, decode_sidecar, read_sidecar
 from tvarr_backup.errors import (
     BackupFolderUnusable,
     IdentityWrong,
@@ -154,18 +156,49 @@ def test_copies_of_which_there_is_no_record_are_recognized(location: Location) -
     assert location.copies.get().filename == name
 
 
-def test_an_encrypted_copy_without_a_record_is_left_alone_by_retention(
-    location: Location, nas: Path, folder: Path
-) -> None:
+@pytest.fixture
+def unrecorded(location: Location, folder: Path) -> list[str]:
+    """Three encrypted copies, oldest first, of which there is no record. The first two backups are not here any more."""
     locations.change_location(location, {}, recipient=new_key().recipient, is_key_saved=True)
     do(OperationKind.TEST_LOCATION, location)
-    names = [made(origin=Origin.SCHEDULE) for _number in range(2)]
+    names = [made(origin=Origin.SCHEDULE) for _number in range(3)]
+    do(OperationKind.COPY, location)
+    protect_backup(folder, names[1], protected=True, note="dredging")
     do(OperationKind.COPY, location)
     location.copies.all().delete()
-    delete_backup(folder, names[0])
+    for name in names[:2]:
+        protect_backup(folder, name, protected=False)
+        delete_backup(folder, name)
     locations.change_location(location, {}, keep=1)
-    do(OperationKind.COPY, location)
-    assert f"{names[0]}.age" in there(nas)
+    return names
+
+
+def test_encrypted_copies_of_which_there_is_no_record_are_recognized(
+    location: Location, unrecorded: list[str], nas: Path
+) -> None:
+    """After a rebuild with settings that are older than the copies."""
+    assert do(OperationKind.COPY, location)["removed"] == unrecorded[:1]
+    assert f"{unrecorded[0]}.age" not in there(nas)
+    protected = decode_sidecar(location.copies.get(filename=unrecorded[1]).sidecar.encode())
+    assert (protected.protected, protected.note, protected.kind) == (True, "dredging", BackupKind.SCHEDULED)
+
+
+def test_encrypted_copies_of_another_secret_key_are_left_alone(
+    location: Location, unrecorded: list[str], nas: Path, settings: Any
+) -> None:
+    settings.SECRET_KEY = "of another installation"
+    assert do(OperationKind.COPY, location)["removed"] == []
+    assert f"{unrecorded[0]}.age" in there(nas)
+
+
+@pytest.mark.parametrize("changes", [{"record": ""}, {"record": "gAAAA"}, {"checksum": f"sha256:{'0' * 64}"}])
+def test_encrypted_copies_whose_record_is_not_theirs_are_left_alone(
+    location: Location, unrecorded: list[str], nas: Path, changes: dict[str, str]
+) -> None:
+    path = place(nas) / cast(BackupName, parse_name(unrecorded[0])).sidecar
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert do(OperationKind.COPY, location)["removed"] == []
+    assert f"{unrecorded[0]}.age" in there(nas)
 
 
 def test_an_emptied_location_is_not_filled_again_unasked(location: Location, nas: Path) -> None:

@@ -30,6 +30,7 @@ from tvarr_backup.backups.settings_archive import (
     unpack_settings,
 )
 from tvarr_backup.errors import ArchiveDamaged, TvarrBackupError
+from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.locations.copies import MARKER
 from tvarr_backup.locations.encryption import decrypt, new_key
 from tvarr_backup.operations import locations
@@ -65,6 +66,19 @@ def test_an_archive_has_the_database_and_the_key(folder: Path, tmp_path: Path, s
     assert query(content / DATABASE, "SELECT count(*) FROM django_migrations") > 0
     assert (content / SECRET_KEY).read_text().strip() == settings.SECRET_KEY
     assert archive.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("app_database")
+def test_an_archive_knows_that_it_is_copied(folder: Path, nas: Path, tmp_path: Path) -> None:
+    """So a rebuilt installation deletes it when it is too old."""
+    locations.add_location("nas", LocationKind.FOLDER, {"path": str(nas)}, recipient=KEY.recipient)
+    Location.objects.update(settings_copies=["an older one"])
+    archive = folder / save(folder, NOW)
+    content = unpacked(archive, tmp_path)
+    assert json.loads(query(content / DATABASE, "SELECT settings_copies FROM operations_location")) == [
+        "an older one",
+        archive.name,
+    ]
 
 
 def test_a_key_of_the_environment_is_left_out(folder: Path, tmp_path: Path, settings: Any) -> None:

@@ -497,6 +497,21 @@ CASES = [
         _location("PATCH", ".", {"keep": 3}, "change", LOCATION, "--keep", "3")
         | _on_location("change", CHANGED_LOCATION),
     ),
+    Case(
+        "change_location",
+        "cleanup would delete copies, and the user has not seen them",
+        ADMINISTRATOR,
+        "confirmation_required",
+        _location("PATCH", ".", {"keep": 1}, "change", LOCATION, "--keep", "1")
+        | _on_location("change", CHANGED_LOCATION | {"keeping": "newest", "keep": "1"}),
+    ),
+    Case(
+        "change_location",
+        "cleanup will delete copies, and a script has confirmed it",
+        ADMINISTRATOR,
+        DONE,
+        _location("PATCH", ".", {"keep": 1, "agreed": "*"}, "change", LOCATION, "--keep", "1", "--yes"),
+    ),
     Case("change_location", "it is paused", ADMINISTRATOR, DONE, _on_location("pause", {"enabled": "false"})),
     Case(
         "remove_location",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from tvarr_backup.access.tokens import create_token
 from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidecar
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
-from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode_sidecar
 from tvarr_backup.locations.addresses import LocationKind, read_address
 from tvarr_backup.locations.copies import CopyFolder
 from tvarr_backup.locations.stores import open_store
@@ -126,6 +126,7 @@ class World:
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
         key = locations.new_key()
         self.location = _make_location(template.with_name("nas"), key.recipient)
+        _copy_backups(self.location, folder, [backups[on] for on in ("older", "scheduled") if on in backups])
         locations.add_location(
             _HOST,
             LocationKind.SFTP,
@@ -264,6 +265,23 @@ def _make_location(folder: Path, recipient: str) -> Location:
         created_at=now,
         tested_at=now,
     )
+
+
+def _copy_backups(location: Location, folder: Path, backups: Sequence[Backup]) -> None:
+    """Copy automatic backups, so that a retention can let cleanup delete copies."""
+    with open_store(read_address(LocationKind.FOLDER, location.options)) as store:
+        there = CopyFolder(store, Installation.load())
+        for backup in backups:
+            metadata = there.write_copy(folder / backup.filename, backup.sidecar, [location.recipient])
+            location.copies.create(
+                filename=backup.filename,
+                size=metadata.size,
+                checksum=metadata.checksum,
+                is_encrypted=True,
+                sidecar=encode_sidecar(backup.sidecar.with_changes(configuration="")).decode(),
+                described=backup.etag,
+                copied_at=datetime.now(UTC),
+            )
 
 
 def named(permissions: Collection[str]) -> list[Permission]:

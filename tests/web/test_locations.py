@@ -94,7 +94,7 @@ def test_an_empty_list_says_why_a_second_location_matters(client: Client) -> Non
 
 def test_the_list_shows_state_copies_and_address(client: Client, copied: list[Backup], share: Path) -> None:
     text = text_of(client.get("/locations/"))
-    assert f"Folder: folder:{share}" in text
+    assert f"Folder: {share}" in text
     assert "In sync , compared" in text
     assert re.search(r"3 \([\d.]+ kB\)", text)
     assert "after the next backup" in text
@@ -255,6 +255,25 @@ def test_an_empty_secret_keeps_the_stored_one(client: Client, sftp: Location) ->
     assert changed(client, option_path="/elsewhere").status_code == 302
     stored = locations.read_options(Location.objects.get(), {})
     assert (stored.options["path"], stored.options["password"]) == ("/elsewhere", "wharf-lantern")
+
+
+def test_a_stored_secret_is_removed(client: Client, sftp: Location) -> None:
+    locations.change_location(sftp, {"private_key": "PEM"})
+    assert "Remove the stored password" in text_of(client.get(f"{HERE}change/"))
+    assert changed(client, remove_password="on").status_code == 302
+    assert locations.stored_secrets(Location.objects.get()) == {"private_key"}
+    assert "Expected a password or a private key." in text_of(changed(client, remove_private_key="on"))
+
+
+def test_a_new_secret_is_stored_even_if_the_old_one_is_to_be_removed(client: Client, sftp: Location) -> None:
+    changed(client, option_password="quay", remove_password="on")
+    assert locations.read_options(Location.objects.get(), {}).options["password"] == "quay"
+
+
+def test_a_secret_that_is_required_cannot_be_removed(client: Client) -> None:
+    options = {"bucket": "backups", "access_key": "AK", "secret_key": "wharf-lantern"}
+    locations.add_location("nas", LocationKind.S3, options)
+    assert "Remove the stored" not in text_of(client.get(f"{HERE}change/"))
 
 
 def test_a_changed_secret_replaces_the_stored_one_and_has_to_be_tested(client: Client, sftp: Location) -> None:
@@ -449,6 +468,16 @@ def test_copies_wait_until_the_identity_is_typed_back(client: Client, share: Pat
     assert "identity" in mistyped.context["form"].errors
     assert client.post(f"{HERE}key/", {"identity": f" {identity} "})["Location"] == HERE
     assert Location.objects.get().is_ready
+
+
+def test_a_private_key_of_ssh_is_typed_back_as_several_lines(client: Client, nas: Location, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    locations.change_location(nas, {}, recipient=path.with_suffix(".pub").read_text())
+    assert "The private key of SSH" in text_of(client.get(f"{HERE}key/"))
+    sent = path.read_text().replace("\n", "\r\n")  # as browsers do
+    assert client.post(f"{HERE}key/", {"identity": sent})["Location"] == HERE
+    assert Location.objects.get().is_key_saved
 
 
 def test_a_recipient_can_be_given_instead(client: Client, share: Path) -> None:

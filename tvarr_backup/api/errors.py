@@ -19,6 +19,7 @@ from rest_framework.views import APIView, set_rollback
 
 from tvarr_backup import conf, errors
 from tvarr_backup.api.renderers import VisibleJSONRenderer
+from tvarr_backup.operations.actions import fingerprint_of_deletions
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.report import refused_code
 from tvarr_backup.repeats import Repeats
@@ -202,6 +203,9 @@ def _describe_own_error(exception: errors.TvarrBackupError) -> dict[str, Any]:
         members = {"backup": exception.facts["existing"]}
     elif isinstance(exception, errors.CodeNotAccepted):
         members = refused_code(exception)
+    elif isinstance(exception, errors.DeletionsUnconfirmed):
+        names = exception.filenames
+        members = {"deletions": list(names), "agreed": fingerprint_of_deletions(names)}
     return problem(status_of(type(exception)), exception.code, exception.sentence.without_paths(), **members)
 
 

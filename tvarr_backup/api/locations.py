@@ -106,7 +106,7 @@ class _Unshown(Text):
 
 
 class _OptionMap(TextMap):
-    child = _Unshown(allow_blank=True)
+    child = _Unshown(allow_blank=True, allow_null=True)
 
 
 class _Number(Integer):
@@ -120,8 +120,8 @@ def _number_of_period() -> _Number:
     return _Number(0, f"a number from 0 to {MOST_KEPT}", help_text="0 keeps none by this rule.")
 
 
-class LocationChangeSerializer(StrictSerializer):
-    """Changes of a location. Members that are left out stay as they are."""
+class _MembersSerializer(StrictSerializer):
+    """Members of a location that can be sent."""
 
     url = Text(
         required=False, help_text="The address without credentials. It replaces all options that are not secret."
@@ -129,7 +129,8 @@ class LocationChangeSerializer(StrictSerializer):
     options = _OptionMap(
         required=False,
         help_text=f"Options of the address, also secret ones: {_OPTIONS_OF_KINDS}. An empty text resets an option. "
-        f"Secret options ({', '.join(f'`{name}`' for name in _SECRETS)}) keep their value if they are left out or empty.",
+        f"Secret options ({', '.join(f'`{name}`' for name in _SECRETS)}) keep their value if they are left out or empty; "
+        "`null` removes them.",
     )
     recipient = _Unshown(
         required=False,
@@ -145,7 +146,17 @@ class LocationChangeSerializer(StrictSerializer):
     max_age = Text(required=False, validators=[validate_max_age], help_text="A duration, or `none` for no limit.")
 
 
-class NewLocationSerializer(LocationChangeSerializer):
+class LocationChangeSerializer(_MembersSerializer):
+    """Changes of a location. Members that are left out stay as they are."""
+
+    agreed = Text(
+        required=False,
+        help_text="Confirms the deletions of a shorter retention: `agreed` of the refusal, which confirms just those, or "
+        f"`{actions.AGREED_TO_ALL}` for any.",
+    )
+
+
+class NewLocationSerializer(_MembersSerializer):
     """A new location: its name, and its address as `url`, or as `kind` and `options`."""
 
     name = Text(help_text="Lower-case letters, digits and hyphens, such as `nas-2`.")
@@ -235,18 +246,18 @@ def _location_for_api(location: Location) -> dict[str, Any]:
     return data | {"reason": data["reason"].without_paths()}
 
 
-def _read_options(kind: LocationKind | None, sent: Mapping[str, Any]) -> dict[str, str]:
+def _read_options(kind: LocationKind | None, sent: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the options of a body: those of its URL, which must be of the kind, and then its options.
 
     Raises `LocationInvalid` and `ValidationError`.
     """
-    options: dict[str, str] = {}
+    options: dict[str, str | None] = {}
     if "url" in sent:
         address = parse_url(sent["url"])
         if address.kind != kind:
             raise serializers.ValidationError({"url": [f"Expected an address of the kind {kind}, got {address.kind}."]})
-        options = address.replacements
-    given: Mapping[str, str] = sent.get("options", {})
+        options |= address.replacements
+    given: Mapping[str, str | None] = sent.get("options", {})
     return {**options, **given}
 
 
@@ -319,7 +330,8 @@ class LocationViewSet(StrictView, viewsets.GenericViewSet[Location]):
     @extend_schema(
         summary="Change a location",
         description="Members that are left out stay as they are. A changed address must be tested again. Another "
-        "`recipient` must be confirmed again.",
+        "`recipient` must be confirmed again. If a shorter retention would let the next cleanup delete copies, the answer is "
+        "400 `confirmation_required` with their names in `deletions`, and nothing is changed. Send the same again with `agreed`.",
         request=LocationChangeSerializer,
         parameters=[_NAME],
         responses={200: LocationSerializer, **problems(400, 404, 413, 415)},
@@ -332,7 +344,10 @@ class LocationViewSet(StrictView, viewsets.GenericViewSet[Location]):
     def partial_update(self, _request: Request, name: str) -> Response:
         sent = self.read_body(LocationChangeSerializer)
         kind = LocationKind(actions.find_location(self.actor, name).kind) if "url" in sent else None
-        location = actions.change_location(self.actor, name, _read_options(kind, sent), **_read_columns(sent))
+        agreed = sent.get("agreed", "")
+        location = actions.change_location(
+            self.actor, name, _read_options(kind, sent), agreed=agreed, **_read_columns(sent)
+        )
         return Response(_location_for_api(location))
 
     @extend_schema(

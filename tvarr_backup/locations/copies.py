@@ -3,7 +3,9 @@
 Each installation has a folder of its own there, with a marker. A copy is an archive and a metadata object. The metadata
 object is written last and deleted first, so a copy is complete only if it exists. Without encryption, both are exactly the
 files of the backup folder. With encryption, the archive's name ends in `.age`, and the metadata object holds dates,
-sizes and the checksum of the encrypted archive, and the metadata itself only in encrypted form.
+sizes and the checksum of the encrypted archive, and the metadata itself only in encrypted form: once for the recipient, and once,
+without the configuration, for this installation (`record`). By the record an installation recognizes its copies after it
+was rebuilt with older settings, and nobody else can make it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,6 +50,13 @@ _ATTEMPTS_TO_READ = 5
 _SECONDS_BETWEEN_ATTEMPTS = 1.0
 _TRIAL = "tvarr-backup-test"
 _ONE_SECOND = timedelta(seconds=1)
+
+SealRecord = Callable[[bytes], str]
+"""Encrypts what only this installation can decrypt and make."""
+
+
+def no_record(_content: bytes) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,8 @@ class CopyListing:
 class CopyMetadata:
     """The metadata object of a copy. `size` and `checksum` (`sha256:<hex>`) are those of the archive as it is there.
 
-    `sealed` is the encrypted metadata of the backup; without encryption, `sidecar` is the metadata itself.
+    `sealed` is the encrypted metadata of the backup; without encryption, `sidecar` is the metadata itself. `record` is what
+    `SealRecord` returned for `encode_record`.
     """
 
     created_at: datetime
@@ -94,6 +104,7 @@ class CopyMetadata:
     archive_size: int
     sidecar: Sidecar | None = None
     sealed: str = ""
+    record: str = ""
 
     def is_of(self, sidecar: Sidecar) -> bool:
         """Return whether this describes a copy of a backup; for an encrypted one, as far as its date and size show."""
@@ -183,6 +194,7 @@ class CopyFolder:
         sidecar: Sidecar,
         recipients: Sequence[str] = (),
         report: Report = no_report,
+        seal_record: SealRecord = no_record,
     ) -> CopyMetadata:
         """Copy a published backup, with its complete metadata, encrypted if there are recipients. Return the metadata object.
 
@@ -217,7 +229,7 @@ class CopyFolder:
         else:
             self.store.write(f"{self.folder}/{name.filename}", source, report=report)
             size, checksum = source.size, sidecar.checksum
-        metadata = describe(sidecar, size, checksum, recipients)
+        metadata = describe(sidecar, size, checksum, recipients, seal_record)
         self.write_metadata(name.filename, metadata)
         return metadata
 
@@ -370,14 +382,17 @@ def sort_listing(entries: Sequence[Entry]) -> CopyListing:
 # --- Writing ---------------------------------------------------------------------------------------------------------
 
 
-def describe(sidecar: Sidecar, size: int, checksum: str, recipients: Sequence[str]) -> CopyMetadata:
+def describe(
+    sidecar: Sidecar, size: int, checksum: str, recipients: Sequence[str], seal_record: SealRecord = no_record
+) -> CopyMetadata:
     """Return the metadata object for a copy whose archive there has this size and checksum."""
     if not recipients:
         return CopyMetadata(sidecar.created_at, size, checksum, sidecar.compressed_size, sidecar)
     from tvarr_backup.locations.encryption import seal  # noqa: PLC0415  # an extra
 
     sealed = seal(encode_sidecar(sidecar), recipients)
-    return CopyMetadata(sidecar.created_at, size, checksum, sidecar.compressed_size, sealed=sealed)
+    record = seal_record(_encode_record(sidecar, size, checksum))
+    return CopyMetadata(sidecar.created_at, size, checksum, sidecar.compressed_size, sealed=sealed, record=record)
 
 
 class _ArchiveSource(Source):
@@ -498,6 +513,7 @@ def _encode(metadata: CopyMetadata) -> bytes:
             "checksum": metadata.checksum,
             "archive_size": metadata.archive_size,
             "sealed": metadata.sealed,
+            "record": metadata.record,
         }
     )
 
@@ -521,9 +537,26 @@ def _decode(raw: bytes) -> CopyMetadata:
             checksum=str(value["checksum"]),
             archive_size=int(value["archive_size"]),
             sealed=str(value["sealed"]),
+            record=str(value.get("record", "")),
         )
     except (KeyError, TypeError, ValueError) as problem:
         raise _not_metadata() from problem
+
+
+def _encode_record(sidecar: Sidecar, size: int, checksum: str) -> bytes:
+    metadata = encode_sidecar(sidecar.with_changes(configuration="")).decode()
+    return json.dumps({"size": size, "checksum": checksum, "metadata": metadata}).encode()
+
+
+def read_record(content: bytes, metadata: CopyMetadata) -> Sidecar | None:
+    """Return the metadata of the backup from the content of a record, or None if it is the record of another archive.
+
+    Raises `ObjectDamaged` if a newer version of this program has made it.
+    """
+    record = json.loads(content)
+    if (record["size"], record["checksum"]) != (metadata.size, metadata.checksum):
+        return None
+    return _decode_sidecar(record["metadata"].encode())
 
 
 def _decode_sidecar(raw: bytes) -> Sidecar:

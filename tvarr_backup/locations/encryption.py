@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, BinaryIO, cast
 
 import pyrage
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 
 from tvarr_backup.errors import IdentityInvalid, IdentityWrong, LocationFailed, RecipientInvalid
 from tvarr_backup.locations.keys import Key
@@ -29,6 +31,8 @@ _TAG_BYTES = 16
 _MOST_OF_HEADER = 2**16
 _END_OF_HEADER = b"\n--- "
 _IDENTITY_START = "AGE-SECRET-KEY-1"
+_PRIVATE_KEY_START = "-----BEGIN "
+_OPENSSH = "BEGIN OPENSSH"
 
 
 def new_key() -> Key:
@@ -37,18 +41,20 @@ def new_key() -> Key:
 
 
 def read_recipient(text: str) -> str:
-    """Return a recipient: of age, or a public key of SSH. Raises `RecipientInvalid`."""
+    """Return a recipient: of age, or a public key of SSH without its comment. Raises `RecipientInvalid`."""
     recipient = text.strip()
     _as_recipient(recipient)
-    return recipient
+    return " ".join(recipient.split()[:2])
 
 
 def read_key(text: str) -> Key:
-    """Return the key in a text: an identity, or a file of age-keygen with one. Raises `IdentityInvalid`."""
+    """Return the key in a text: an identity, a file of age-keygen with one, or a private key of SSH. Raises `IdentityInvalid`."""
+    if text.lstrip().startswith(_PRIVATE_KEY_START):
+        return _read_private_key(text.strip() + "\n")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if len(lines) != 1 or not lines[0].upper().startswith(_IDENTITY_START):
         raise IdentityInvalid(
-            'Expected one identity of age, which starts with "{start}", got {count} lines.',
+            'Expected one identity of age, which starts with "{start}", or a private key of SSH, got {count} lines.',
             start=_IDENTITY_START,
             count=len(lines),
         )
@@ -60,6 +66,21 @@ def read_key(text: str) -> Key:
             start=_IDENTITY_START,
         ) from problem
     return Key(str(identity), str(identity.to_public()))
+
+
+def _read_private_key(text: str) -> Key:
+    """Return the key in a file of ssh-keygen, of which age knows the types Ed25519 and RSA."""
+    try:
+        pyrage.ssh.Identity.from_buffer(text.encode())
+        load = serialization.load_ssh_private_key if _OPENSSH in text else serialization.load_pem_private_key
+        public = load(text.encode(), password=None).public_key()
+        kind = serialization.PublicFormat.OpenSSH
+        return Key(text, read_recipient(public.public_bytes(serialization.Encoding.OpenSSH, kind).decode()))
+    except (pyrage.IdentityError, ValueError, TypeError, UnsupportedAlgorithm, RecipientInvalid) as problem:
+        raise IdentityInvalid(
+            "Expected a private key of SSH of the type Ed25519 or RSA, without a passphrase. To remove the passphrase, run "
+            "`ssh-keygen -p` on a copy of the file."
+        ) from problem
 
 
 def _as_recipient(text: str) -> Any:
@@ -76,7 +97,10 @@ def _as_recipient(text: str) -> Any:
 
 
 def _as_identity(text: str) -> Any:
-    return pyrage.x25519.Identity.from_str(read_key(text).identity)
+    identity = read_key(text).identity
+    if identity.startswith(_PRIVATE_KEY_START):
+        return pyrage.ssh.Identity.from_buffer(identity.encode())
+    return pyrage.x25519.Identity.from_str(identity)
 
 
 # --- Small texts -----------------------------------------------------------------------------------------------------

@@ -103,17 +103,22 @@ class Endpoint:
 
     def ask(self, trust: ssl.SSLContext | None, timeout_seconds: float) -> Message:
         """Request the bucket without credentials and return the headers of any answer. Raises `OSError`, `HTTPException`."""
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
-        if trust is not None:
-            handlers.append(urllib.request.HTTPSHandler(context=trust))
         request = urllib.request.Request(self.url, method="HEAD")  # noqa: S310  # http or https
         try:
-            with urllib.request.build_opener(*handlers).open(request, timeout=timeout_seconds) as answer:
+            with build_opener(trust).open(request, timeout=timeout_seconds) as answer:
                 headers: Message = answer.headers
         except urllib.error.HTTPError as refusal:
             with refusal:
                 headers = refusal.headers
         return headers
+
+
+def build_opener(trust: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    """Return what sends requests, and follows no redirects. None trusts public certificates only."""
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+    if trust is not None:
+        handlers.append(urllib.request.HTTPSHandler(context=trust))
+    return urllib.request.build_opener(*handlers)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -12,14 +12,14 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from obstore import exceptions
@@ -39,8 +39,10 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.locations import failures, stores
 from tvarr_backup.locations.addresses import Address, require_credentials
+from tvarr_backup.locations.listings import ListingInvalid
 from tvarr_backup.locations.names import is_object, is_plain, require_folder, split_name
-from tvarr_backup.locations.s3_answers import Answer, Endpoint, read_certificates
+from tvarr_backup.locations.s3_answers import Answer, Endpoint, build_opener, read_certificates
+from tvarr_backup.locations.s3_listing import Keys, list_keys
 from tvarr_backup.locations.stores import CHUNK, Entry, Report, Source, Store, no_report
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import Sentence
@@ -77,7 +79,7 @@ class S3Store(Store):
 
     def __init__(self, address: Address) -> None:
         require_credentials(address)
-        options = address.options
+        self._address, options = address, address.options
         self._bucket, self._prefix = options["bucket"], options["prefix"]
         self._region = options["region"]
         self._endpoint = Endpoint.of(address)
@@ -88,14 +90,14 @@ class S3Store(Store):
         self._is_known_to_be_s3 = False
 
     def list_folders(self) -> list[str]:
-        prefixes, _ = self._list(self._prefix)
-        return [name for name in self._names_below(self._prefix, prefixes) if is_plain(name)]
+        place = f"{self._prefix}/" if self._prefix else ""
+        names = (key.removeprefix(place).removesuffix("/") for key in self._list(place).folders)
+        return [name for name in names if is_plain(name)]
 
     def list_objects(self, folder: str) -> list[Entry]:
-        place = self._key(require_folder(folder))
-        _, objects = self._list(place)
-        names = self._names_below(place, [one["path"] for one in objects])
-        return [Entry(name, one["size"]) for name, one in zip(names, objects, strict=True) if is_object(name)]
+        place = f"{self._key(require_folder(folder))}/"
+        entries = (Entry(key.removeprefix(place), size) for key, size in self._list(place).objects)
+        return [entry for entry in entries if is_object(entry.name)]
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         key = self._key(*split_name(name))
@@ -165,16 +167,37 @@ class S3Store(Store):
                 },
             )
 
-    def _list(self, place: str) -> tuple[list[str], list[Any]]:
-        """Return the keys below a prefix: those of folders, and the objects."""
+    def _list(self, place: str) -> Keys:
+        """Return the keys below a prefix, which ends with a slash or is empty."""
         try:
             found = self._store.list_with_delimiter(place or None)
+        except exceptions.InvalidPathError:
+            return self._list_all(place)
         except _PROBLEMS as problem:
             raise self._explain(problem) from problem
-        prefixes, objects = list(found["common_prefixes"]), list(found["objects"])
-        if not prefixes and not objects:
+        if not found["common_prefixes"] and not found["objects"]:
             self._require_s3()
-        return prefixes, objects
+        # The library drops the slash at the end of folders.
+        objects = tuple((one["path"], one["size"]) for one in found["objects"])
+        return Keys(tuple(found["common_prefixes"]), objects)
+
+    def _list_all(self, place: str) -> Keys:
+        """Return the same with keys that the library cannot list, which are not ours."""
+        try:
+            return list_keys(self._address, build_opener(self._trust), place, self._timeout_seconds)
+        except urllib.error.HTTPError as problem:
+            with problem:
+                raise failures.unexpected_answer(self._where, "GET", f"{problem.code} {problem.reason}") from problem
+        except (OSError, HTTPException) as problem:
+            raise failures.connection_lost(
+                self._endpoint.name, self._endpoint.port, problem, self._timeout_seconds
+            ) from problem
+        except ListingInvalid as problem:
+            raise LocationFailed(
+                "{where} returned an invalid list: {reason}. Nothing was changed. Choose another prefix.",
+                where=self._where,
+                reason=problem,
+            ) from problem
 
     def _require_s3(self) -> None:
         """Check that an empty listing is the answer of an S3 service. The library takes any web page for an empty one."""
@@ -236,11 +259,6 @@ class S3Store(Store):
     def _key(self, *names: str) -> str:
         return "/".join(part for part in (self._prefix, *names) if part)
 
-    def _names_below(self, place: str, keys: Iterable[str]) -> Iterator[str]:
-        """Return the last names of keys directly below a prefix, "" for others."""
-        start = f"{place}/" if place else ""
-        return (key.removeprefix(start) if key.startswith(start) else "" for key in keys)
-
     @property
     def _where(self) -> str:
         return f"{self._bucket} ({self._endpoint.host})"
@@ -250,8 +268,6 @@ class S3Store(Store):
     def _explain(self, problem: Exception, name: str = "", needed: int = 0) -> LocationError:
         """Return the error for what the library raised about an object, of `needed` bytes, or about the bucket."""
         answer = Answer.of(problem)
-        if isinstance(problem, exceptions.InvalidPathError):
-            return self._unusable_key()
         if answer.status is None and not answer.is_redirect:
             return self._not_answered(answer)
         if answer.code == "NoSuchBucket":
@@ -302,15 +318,6 @@ class S3Store(Store):
 
     def _unexpected(self, answer: Answer, name: str) -> LocationFailed:
         return failures.unexpected_answer(self._where, f"{answer.method} {name}".strip(), answer.text)
-
-    def _unusable_key(self) -> LocationFailed:
-        return LocationFailed(
-            "{where} has objects whose names cannot be listed, such as names with two slashes in a row or a tab"
-            + (" below {prefix}" if self._prefix else "")
-            + ". Nothing was changed. Rename them, or choose another prefix.",
-            where=self._where,
-            prefix=quoted(self._prefix),
-        )
 
     def _wrong_region(self, region: str) -> LocationRedirected:
         return LocationRedirected(

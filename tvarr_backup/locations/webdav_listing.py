@@ -1,22 +1,17 @@
-"""Listings of WebDAV servers (RFC 4918, PROPFIND), which are XML from anybody.
-
-They are parsed as they arrive. A document with a DTD is refused, so entities are never expanded.
-"""
+"""Listings of WebDAV servers (RFC 4918, PROPFIND)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
-from xml.parsers import expat
 
-from tvarr_backup.locations.listings import MOST_ENTRIES, is_safe_name
+from tvarr_backup.locations.listings import MOST_ENTRIES, DocumentReader, ListingInvalid, is_safe_name, read_size
 
 REQUEST = (
     b'<?xml version="1.0" encoding="utf-8"?>'
     b'<propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/></prop></propfind>'
 )
-_MOST_OF_DOCUMENT = 2**26
 
 
 @dataclass(frozen=True)
@@ -36,23 +31,10 @@ class Listing:
     members: tuple[Member, ...]
 
 
-class ListingInvalid(Exception):
-    """The document is not a complete listing of the folder. Its text says why."""
-
-
 def parse_listing(pieces: Iterable[bytes], url: str) -> Listing:
     """Read the answer to a request for `url`. Raises `ListingInvalid`, and what `pieces` raises."""
     reader = _Reader()
-    read = 0
-    try:
-        for piece in pieces:
-            read += len(piece)
-            if read > _MOST_OF_DOCUMENT:
-                raise ListingInvalid("it is too long")
-            reader.parser.Parse(piece, False)  # noqa: FBT003  # positional only
-        reader.parser.Parse(b"", True)  # noqa: FBT003  # positional only
-    except expat.ExpatError as problem:
-        raise ListingInvalid(f"it is not valid XML ({problem})") from problem
+    reader.read(pieces)
     return _select(reader.found, url)
 
 
@@ -97,42 +79,24 @@ class _Properties:
     status: str = ""
 
 
-class _Reader:
+class _Reader(DocumentReader):
     """Collects the responses of a multistatus document."""
 
     def __init__(self) -> None:
+        super().__init__("multistatus", "DAV:")
         self.found: list[_Found] = []
-        self._path: list[str] = []
-        self._text: list[str] = []
         self._response = _Found()
         self._properties = _Properties()
         self._status = ""
-        self.parser = expat.ParserCreate(namespace_separator=" ")
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._add_text
-        self.parser.StartDoctypeDeclHandler = self._refuse_dtd
 
-    def _refuse_dtd(self, *_parts: object) -> None:
-        raise ListingInvalid("it has a DTD")
-
-    def _add_text(self, text: str) -> None:
-        self._text.append(text)
-
-    def _start(self, tag: str, _attributes: object) -> None:
-        if not self._path and tag != "DAV: multistatus":
-            raise ListingInvalid("it is not a multistatus document")
-        self._path.append(tag.removeprefix("DAV: "))
-        self._text.clear()
-        if self._path == ["multistatus", "response"]:
+    def started(self, path: list[str]) -> None:
+        if path[1:] == ["response"]:
             self._response, self._status = _Found(), ""
-        elif self._path == ["multistatus", "response", "propstat"]:
+        elif path[1:] == ["response", "propstat"]:
             self._properties = _Properties()
 
-    def _end(self, _tag: str) -> None:
-        text, path = "".join(self._text).strip(), self._path[1:]
-        self._text.clear()
-        self._path.pop()
+    def ended(self, path: list[str], text: str) -> None:
+        path, text = path[1:], text.strip()
         if path == ["response", "href"]:
             self._response.href = text
         elif path == ["response", "status"]:
@@ -140,7 +104,7 @@ class _Reader:
         elif path == ["response", "propstat", "status"]:
             self._properties.status = text
         elif path == ["response", "propstat", "prop", "getcontentlength"] and text:
-            self._properties.size = _read_size(text)
+            self._properties.size = read_size(text)
         elif path == ["response", "propstat", "prop", "resourcetype", "collection"]:
             self._properties.is_folder = True
         elif path == ["response", "propstat"]:
@@ -165,9 +129,3 @@ class _Reader:
 def _is_success(status: str) -> bool:
     """Read a status line such as "HTTP/1.1 200 OK"."""
     return status.split()[1:2] in (["200"], ["207"])
-
-
-def _read_size(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ListingInvalid(f'it has the size "{text[:40]}"')
-    return int(text)

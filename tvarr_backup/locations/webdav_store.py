@@ -14,10 +14,11 @@ from tvarr_backup.errors import LocationError, LocationFailed, LocationUnreachab
 from tvarr_backup.locations import stores
 from tvarr_backup.locations.addresses import Address, require_credentials
 from tvarr_backup.locations.failures import object_exists, object_missing, path_missing, source_changed, wrong_size
+from tvarr_backup.locations.listings import ListingInvalid
 from tvarr_backup.locations.names import is_part, require_plain
 from tvarr_backup.locations.stores import PART_ENDING, Entry, Report, Source, Store, no_report
 from tvarr_backup.locations.webdav_connection import Connection, discard
-from tvarr_backup.locations.webdav_listing import REQUEST, Listing, ListingInvalid, parse_listing
+from tvarr_backup.locations.webdav_listing import REQUEST, Listing, parse_listing
 from tvarr_backup.quoting import quoted
 
 _UNKNOWN_METHOD = {405, 501}

@@ -519,7 +519,13 @@ def find_location(actor: Actor, name: str) -> Location:
 
 
 def add_location(
-    actor: Actor, name: str, kind: LocationKind, options: Mapping[str, str], *, recipient: str = "", **columns: Any
+    actor: Actor,
+    name: str,
+    kind: LocationKind,
+    options: Mapping[str, str | None],
+    *,
+    recipient: str = "",
+    **columns: Any,
 ) -> Location:
     """Add a location. Raises what `operations.locations.add_location` raises."""
     actor.require(MANAGE_LOCATIONS)
@@ -527,17 +533,34 @@ def add_location(
 
 
 def add_location_with_key(
-    actor: Actor, name: str, kind: LocationKind, options: Mapping[str, str], **columns: Any
+    actor: Actor, name: str, kind: LocationKind, options: Mapping[str, str | None], **columns: Any
 ) -> tuple[Location, Key]:
     """Add a location with a new key, whose identity is returned only here. Raises what `add_location` raises."""
     actor.require(MANAGE_LOCATIONS)
     return locations.add_location_with_key(name, kind, options, **columns)
 
 
-def change_location(actor: Actor, name: str, options: Mapping[str, str], /, **columns: Any) -> Location:
-    """Change options and columns of a location, which may be its name. Raises what `operations.locations.change_location` raises."""
+def change_location(
+    actor: Actor, name: str, options: Mapping[str, str | None], /, *, agreed: str = "", **columns: Any
+) -> Location:
+    """Change options and columns of a location, which may be its name.
+
+    If cleanup there would delete copies with the new retention that it keeps now, `agreed` must confirm this as for
+    `change_settings`. Raises `DeletionsUnconfirmed`, and what `operations.locations.change_location` raises.
+    """
     actor.require(MANAGE_LOCATIONS)
-    return locations.change_location(locations.find_location(name), options, **columns)
+    location = locations.find_location(name)
+    retention = {column: value for column, value in columns.items() if column in locations.RETENTION}
+    if retention and agreed != AGREED_TO_ALL:
+        deletions = locations.find_new_deletions(location, retention)
+        if deletions and agreed != fingerprint_of_deletions(deletions):
+            raise DeletionsUnconfirmed.of(
+                "With this retention the next cleanup in {name} would delete {count} more copies. Nothing was saved. Confirm "
+                "that they will be deleted.",
+                deletions,
+                name=name,
+            )
+    return locations.change_location(location, options, **columns)
 
 
 def remove_location(actor: Actor, name: str) -> None:
@@ -599,9 +622,9 @@ def confirm_location_key(actor: Actor, name: str, identity: str | None) -> Locat
 # --- Settings --------------------------------------------------------------------------------------------------------
 
 
-def fingerprint_of_deletions(deletions: Iterable[Backup]) -> str:
+def fingerprint_of_deletions(filenames: Iterable[str]) -> str:
     """Return a fingerprint of these backups, which a user sends back to confirm that just these are deleted."""
-    return hashlib.sha256("\n".join(backup.filename for backup in deletions).encode()).hexdigest()
+    return hashlib.sha256("\n".join(filenames).encode()).hexdigest()
 
 
 def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) -> None:
@@ -614,16 +637,16 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
     actor.require(CHANGE_SETTINGS)
     conf.live_database()  # without an SQLite file there is no schedule
     if agreed != AGREED_TO_ALL:
-        deletions: list[Backup] = []
+        deletions: list[str] = []
         with suppress(TvarrBackupError):  # cleanup deletes nothing from a folder that cannot be read
             changed = BackupSettings.load(**changes)
             changed.clean_fields()
-            deletions = find_new_deletions(changed)
+            deletions = [backup.filename for backup in find_new_deletions(changed)]
         if deletions and agreed != fingerprint_of_deletions(deletions):
-            raise DeletionsUnconfirmed(
+            raise DeletionsUnconfirmed.of(
                 "With these settings the next cleanup would delete {count} more backups. Nothing was saved. Confirm that "
                 "they will be deleted.",
-                count=len(deletions),
+                deletions,
             )
     schedule.change_settings(changes)
 

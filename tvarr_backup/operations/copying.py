@@ -34,11 +34,11 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.locations.addresses import Address, LocationKind, read_address, require_credentials
-from tvarr_backup.locations.copies import Copy, CopyFolder, CopyListing, describe
+from tvarr_backup.locations.copies import Copy, CopyFolder, CopyListing, describe, read_record
 from tvarr_backup.locations.plan import CopyPlan, KnownCopy, plan_copies
 from tvarr_backup.locations.stores import Report, open_store
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.location_secrets import unseal_options
+from tvarr_backup.operations.location_secrets import seal_record, unseal_options, unseal_record
 from tvarr_backup.operations.models import (
     Installation,
     Location,
@@ -199,15 +199,18 @@ def _compare_with_listing(
 
 
 def _recognize(location: Location, folder: CopyFolder, copy: Copy, backup: Backup | None) -> None:
-    """Record a copy of which there is no record. If it is encrypted and not of a backup here, it is left alone."""
+    """Record a copy of which there is no record. If it is encrypted and neither of a backup here nor made here, it is left alone."""
     try:
         metadata = folder.read_metadata(copy.filename)
+        content = unseal_record(metadata.record)
+        recorded = read_record(content, metadata) if content else None
     except (ObjectDamaged, ObjectMissing) as problem:
         logger.warning("copy.unreadable", location=location.name, filename=copy.filename, reason=str(problem))
         return
     sidecar = metadata.sidecar
     if sidecar is None and backup is not None and metadata.is_of(backup.sidecar):
         sidecar = backup.sidecar
+    sidecar = sidecar or recorded
     if sidecar is not None and metadata.size == copy.size:
         known = Backup(copy.filename, sidecar.with_changes(configuration=""))
         _record(location, known, copy.size, metadata.checksum, is_encrypted=copy.is_encrypted)
@@ -224,7 +227,7 @@ def copy_all(location: Location, folder: CopyFolder, backups: Path, plan: CopyPl
         try:
             sidecar = read_sidecar(backups / backup.name.sidecar)
             report = _report_to(tracker, Phase.SEND, backup.sidecar.compressed_size)
-            metadata = folder.write_copy(backups / backup.filename, sidecar, recipients, report)
+            metadata = folder.write_copy(backups / backup.filename, sidecar, recipients, report, seal_record)
         except (FileNotFoundError, SidecarInvalid):  # deleted in the meantime
             continue
         except ObjectDamaged as problem:  # the backup here, not the location
@@ -258,7 +261,7 @@ def _describe(location: Location, folder: CopyFolder, backups: Path, backup: Bac
     except TvarrBackupError:  # deleted in the meantime
         return ""
     recipients = [location.recipient] if row.is_encrypted else []
-    folder.write_metadata(backup.filename, describe(sidecar, row.size, row.checksum, recipients))
+    folder.write_metadata(backup.filename, describe(sidecar, row.size, row.checksum, recipients, seal_record))
     _record(location, backup, row.size, row.checksum, is_encrypted=row.is_encrypted)
     return backup.filename
 

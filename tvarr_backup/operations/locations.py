@@ -73,7 +73,7 @@ def find_location(name: str) -> Location:
 
 
 def add_location(
-    name: str, kind: LocationKind, options: Mapping[str, str], *, recipient: str = "", **columns: Any
+    name: str, kind: LocationKind, options: Mapping[str, str | None], *, recipient: str = "", **columns: Any
 ) -> Location:
     """Store a new location, which has to be tested before copies are made. `columns` are retention, `is_key_saved`, `is_enabled`.
 
@@ -89,10 +89,10 @@ def add_location(
     return location
 
 
-def change_location(location: Location, options: Mapping[str, str], **columns: Any) -> Location:
+def change_location(location: Location, options: Mapping[str, str | None], **columns: Any) -> Location:
     """Change some options and columns. Changed options have to be tested again, and a new recipient has to be confirmed.
 
-    An empty secret option keeps the stored one. The recipient of encrypted copies cannot be changed. Raises what `add_location` raises, and nothing has changed.
+    An empty secret option keeps the stored one, and None removes it. The recipient of encrypted copies cannot be changed. Raises what `add_location` raises, and nothing has changed.
     """
     before = _columns_of(location)
     if options:
@@ -149,7 +149,7 @@ def request_first_test(location: Location) -> None:
 
 
 def add_location_with_key(
-    name: str, kind: LocationKind, options: Mapping[str, str], **columns: Any
+    name: str, kind: LocationKind, options: Mapping[str, str | None], **columns: Any
 ) -> tuple[Location, Key]:
     """Store a new location with a new key, or neither. The identity is returned only here. Raises what `add_location` raises."""
     key = new_key()
@@ -171,14 +171,14 @@ def stored_secrets(location: Location) -> frozenset[str]:
     return frozenset(unseal_options(location.sealed_options))
 
 
-def read_options(location: Location, options: Mapping[str, str]) -> Address:
-    """Return the address with some options changed. An empty secret option keeps the stored one.
+def read_options(location: Location, options: Mapping[str, str | None]) -> Address:
+    """Return the address with some options changed. An empty secret option keeps the stored one, and None removes it.
 
     Raises `LocationInvalid`, also if another location is in the same place.
     """
     kind = LocationKind(location.kind)
     secret = {option.name for option in OPTIONS[kind] if option.is_secret}
-    given = {name: text for name, text in options.items() if text or name not in secret}
+    given = {name: text or "" for name, text in options.items() if text != "" or name not in secret}
     address = read_address(kind, location.options | _known_secrets(location) | given)
     require_credentials(address)
     for other in Location.objects.filter(kind=kind).exclude(pk=location.pk):
@@ -196,7 +196,7 @@ def _known_secrets(location: Location) -> dict[str, str]:
     return {}
 
 
-def _set_options(location: Location, options: Mapping[str, str]) -> None:
+def _set_options(location: Location, options: Mapping[str, str | None]) -> None:
     address, stored = read_options(location, options), _known_secrets(location)
     if address.public != location.options or address.secrets != stored:
         location.tested_at = location.failing_since = location.next_attempt_at = None

@@ -79,7 +79,7 @@ def save(folder: Path, now: datetime) -> str:
     with receive_in(folder) as place:
         require_room(folder, 2 * live.stat().st_size, "Saving the settings")
         copy_database(live, place / DATABASE)
-        _end_operations(place / DATABASE)
+        _prepare_copy(place / DATABASE, name)
         metadata = describe_settings(
             place / DATABASE,
             created_at=now,
@@ -96,14 +96,18 @@ def save(folder: Path, now: datetime) -> str:
     return name
 
 
-def _end_operations(database: Path) -> None:
-    """End the open operations of a copy, so that no worker of a rebuilt installation starts them."""
+def _prepare_copy(database: Path, name: str) -> None:
+    """Prepare a copy for a rebuilt installation: no worker starts its operations, and locations know the archive that has it."""
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "UPDATE operations_operation SET state = ?, finished_at = ? WHERE state IN (?, ?)",
             (OperationState.INTERRUPTED, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), *OPEN_STATES),
         )
         connection.execute("DELETE FROM django_q_ormq")
+        connection.execute(
+            "UPDATE operations_location SET settings_copies = json_insert(settings_copies, '$[#]', ?) WHERE recipient != ''",
+            (name,),
+        )
 
 
 # --- Copies ----------------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -12,12 +11,13 @@ from django.core.exceptions import ValidationError
 from tvarr_backup.backups.retention import Period
 from tvarr_backup.errors import LocationInvalid, SecretsLost
 from tvarr_backup.locations.addresses import OPTIONS, REQUIRED_CREDENTIALS, LocationKind, Option
-from tvarr_backup.operations import locations
+from tvarr_backup.operations import actions, locations
 from tvarr_backup.operations.models import NO_AGE_LIMIT, Location
 from tvarr_backup.quoting import quoted
 from tvarr_backup.web.forms import RetentionForm, Styled
 
 _START = "option_"
+_REMOVE = "remove_"
 _OF_SEVERAL_LINES = {"private_key"}
 _NO_AUTOFILL = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
@@ -42,19 +42,20 @@ class LocationForm(RetentionForm):
     def __init__(self, location: Location, *args: Any, **kwargs: Any) -> None:
         self.location, self.kind = location, LocationKind(location.kind)
         self.are_secrets_lost = False
-        stored: frozenset[str] = frozenset()
+        self.stored: frozenset[str] = frozenset()
         try:
-            stored = locations.stored_secrets(location)
+            self.stored = locations.stored_secrets(location)
         except SecretsLost:
             self.are_secrets_lost = True
         super().__init__(*args, **{"initial": _initial_values(location), **kwargs})
-        added = {_START + option.name: _field_of(self.kind, option, stored) for option in OPTIONS[self.kind]}
+        added = {_START + option.name: _field_of(self.kind, option, self.stored) for option in OPTIONS[self.kind]}
         self.style(added.values())
         self.fields.update(added)
 
     @property
     def option_fields(self) -> list[forms.BoundField]:
-        return [self[_START + option.name] for option in OPTIONS[self.kind]]
+        names = [start + option.name for option in OPTIONS[self.kind] for start in (_START, _REMOVE)]
+        return [self[name] for name in names if name in self.fields]
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -95,7 +96,7 @@ class LocationForm(RetentionForm):
         else:
             self.add_error(None, problem.sentence.for_page())
 
-    def options(self) -> dict[str, str]:
+    def options(self) -> Mapping[str, str | None]:
         """Return the options as they were filled in."""
         return {option.name: self._text_of(option) for option in OPTIONS[self.kind]}
 
@@ -131,7 +132,7 @@ class NewLocationForm(LocationForm):
         required=False,
         max_length=2_000,
         widget=forms.TextInput(attrs=_NO_AUTOFILL),
-        help_text='A recipient of age such as "age1…".',
+        help_text='A recipient of age such as "age1…", or a public key of SSH such as "ssh-ed25519 …".',
     )
     has_identity = forms.BooleanField(
         required=False, label="I have the identity of this recipient, and not only on this server"
@@ -145,7 +146,7 @@ class NewLocationForm(LocationForm):
         given = super().clean()
         if given.get("encryption") == "recipient":
             if not given.get("recipient"):
-                self.add_error("recipient", 'Expected a recipient of age such as "age1…".')
+                self.add_error("recipient", 'Expected a recipient such as "age1…" or "ssh-ed25519 …".')
             if not given.get("has_identity"):
                 self.add_error(
                     "has_identity", "Without the identity nobody can read the copies. Confirm that you have it."
@@ -154,30 +155,39 @@ class NewLocationForm(LocationForm):
 
 
 class ChangedLocationForm(LocationForm):
-    """An existing location. Deletions by a shorter retention have to be confirmed."""
+    """An existing location. Deletions by a shorter retention have to be confirmed, and stored secrets can be removed."""
 
     agreed = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deletions: Sequence[str] = ()
+        required = REQUIRED_CREDENTIALS.get(self.kind, ())
+        removable = [one for one in OPTIONS[self.kind] if one.name in self.stored and one.name not in required]
+        added = {
+            _REMOVE + one.name: forms.BooleanField(required=False, label=f"Remove the stored {one.label.lower()}")
+            for one in removable
+        }
+        self.style(added.values())
+        self.fields.update(added)
+
+    @property
+    def has_secrets(self) -> bool:
+        return any(option.is_secret for option in OPTIONS[self.kind])
 
     @property
     def agreement(self) -> str:
         """The value of `agreed` that confirms exactly these deletions."""
-        return hashlib.sha256("\n".join(self.deletions).encode()).hexdigest()
+        return actions.fingerprint_of_deletions(self.deletions)
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean()
-        if not self.errors:
-            self.deletions = locations.find_new_deletions(self.location, self.retention())
-            if self.deletions and given["agreed"] != self.agreement:
-                self.add_error("agreed", "Nothing was saved. Confirm that these copies will be deleted.")
-        return given
+    def options(self) -> dict[str, str | None]:
+        """Return the options as they were filled in, None for a secret that is to be removed."""
+        removed = {name for name in self.fields if name.startswith(_REMOVE) and self.cleaned_data.get(name)}
+        return {name: text or (None if _REMOVE + name in removed else text) for name, text in super().options().items()}
 
 
 class IdentityForm(Styled, forms.Form):
-    """The identity of a location, typed back."""
+    """The identity of a recipient, typed back."""
 
     identity = forms.CharField(
         max_length=2_000,
@@ -185,6 +195,17 @@ class IdentityForm(Styled, forms.Form):
         help_text="The line of the recovery kit that starts with AGE-SECRET-KEY-1.",
         error_messages={"required": "Expected the line that starts with AGE-SECRET-KEY-1."},
     )
+
+    def __init__(self, recipient: str, *args: Any) -> None:
+        super().__init__(*args)
+        if recipient.startswith("ssh-"):
+            self.fields["identity"] = forms.CharField(
+                max_length=20_000,
+                widget=_SecretTextarea(attrs={"rows": 4, **_NO_AUTOFILL}),
+                help_text="The private key of SSH, without a passphrase. It is compared, and not stored.",
+                error_messages={"required": "Expected a private key of SSH."},
+            )
+            self.style([self.fields["identity"]])
 
 
 def _initial_values(location: Location) -> dict[str, Any]:

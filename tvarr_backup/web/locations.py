@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from tvarr_backup import conf
 from tvarr_backup.errors import (
+    DeletionsUnconfirmed,
     IdentityInvalid,
     IdentityWrong,
     LocationBusy,
@@ -264,7 +265,10 @@ def change(request: HttpRequest, location: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         columns = form.retention() | {"name": form.cleaned_data["name"]}
         try:
-            changed = actions.change_location(_actor(request), location, form.options(), **columns)
+            agreed = form.cleaned_data["agreed"]
+            changed = actions.change_location(_actor(request), location, form.options(), agreed=agreed, **columns)
+        except DeletionsUnconfirmed as problem:
+            form.deletions = problem.filenames
         except LocationError as problem:
             form.add_error(None, problem.sentence.for_page())
         else:
@@ -303,7 +307,7 @@ def key(request: HttpRequest, location: str) -> HttpResponse:
         made = actions.new_location_key(_actor(request), location)
         found.refresh_from_db()
         return _show_kit(request, found, made)
-    form = IdentityForm(request.POST if request.method == "POST" else None)
+    form = IdentityForm(found.recipient, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             actions.confirm_location_key(_actor(request), location, form.cleaned_data["identity"])
@@ -319,5 +323,5 @@ def key(request: HttpRequest, location: str) -> HttpResponse:
 
 
 def _show_kit(request: HttpRequest, location: Location, key: Key) -> HttpResponse:
-    context = {"location": location, "kit": RecoveryKit.of(location, key), "form": IdentityForm()}
+    context = {"location": location, "kit": RecoveryKit.of(location, key), "form": IdentityForm(key.recipient)}
     return render(request, "web/location_kit.html", context)

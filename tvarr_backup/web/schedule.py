@@ -50,7 +50,7 @@ class Outlook:
     @property
     def agreement(self) -> str:
         """The code that confirms exactly these deletions."""
-        return actions.fingerprint_of_deletions(self.deletions)
+        return actions.fingerprint_of_deletions(backup.filename for backup in self.deletions)
 
 
 @login_required

@@ -19,7 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import program
 from tvarr_backup.backups.retention import Period
-from tvarr_backup.errors import LocationUntrusted, OperationInterrupted
+from tvarr_backup.errors import DeletionsUnconfirmed, LocationUntrusted, OperationInterrupted
 from tvarr_backup.formatting import format_exact_time, format_size
 from tvarr_backup.locations.addresses import OPTIONS, LocationKind, Option, parse_url
 from tvarr_backup.locations.variables import ALL, FILE_ENDING, PREFIX, read_secret_file, strip_line_break
@@ -71,6 +71,17 @@ class Command(TerminalCommand):
         pause = change.add_mutually_exclusive_group()
         pause.add_argument("--pause", dest="is_enabled", action="store_false", default=None, help="make no copies")
         pause.add_argument("--resume", dest="is_enabled", action="store_true", help="make copies again")
+        change.add_argument(
+            "--remove-secret",
+            metavar="NAME",
+            action="append",
+            default=[],
+            choices=list(_secrets()),
+            help=f"remove a stored secret: {', '.join(_secrets())}",
+        )
+        change.add_argument(
+            "--yes", action="store_true", help="do not ask, even if the next cleanup there would delete more copies"
+        )
         test = add_named(commands, "test", "Test a location: sign in, write, read and delete a file.", self._test)
         test.add_argument("--accept-host-key", metavar="KEY", help="confirm the host key that the server should have")
         sync = add_named(commands, "sync", "Copy what is missing, and clean up there.", self._sync)
@@ -112,17 +123,34 @@ class Command(TerminalCommand):
     def _change(self, options: dict[str, Any]) -> None:
         kind, given = _read_address(options)
         given |= self._read_secrets(options)
+        removed: dict[str, str | None] = dict.fromkeys(options["remove_secret"])
+        changed = removed | given
         columns = _read_columns(options)
         columns |= {name: options[name] for name in ("recipient", "is_enabled") if options[name] is not None}
-        if not given and not columns:
+        if not changed and not columns:
             raise CommandError("Expected at least one change. `location change --help` lists them.", returncode=2)
         location = actions.find_location(COMMAND_LINE, options["name"])
         if kind is not None and kind != location.kind:
             raise CommandError(
                 f"{location.name} is of the kind {location.kind}, which cannot be changed. Add another location."
             )
-        location = actions.change_location(COMMAND_LINE, location.name, given, **columns)
+        agreed = actions.AGREED_TO_ALL if options["yes"] else ""
+        try:
+            location = actions.change_location(COMMAND_LINE, location.name, changed, agreed=agreed, **columns)
+        except DeletionsUnconfirmed as problem:
+            agreed = self._ask_to_delete(location, problem)
+            location = actions.change_location(COMMAND_LINE, location.name, changed, agreed=agreed, **columns)
         self._print_location(location, f"Changed location {location.name}")
+
+    def _ask_to_delete(self, location: Location, problem: DeletionsUnconfirmed) -> str:
+        """Return the code that confirms the deletions. Raise `CommandError` unless a user confirms them."""
+        for filename in problem.filenames:
+            self.message(filename)
+        count = _count_copies(len(problem.filenames))
+        if not self.confirm(f"The next cleanup in {location.name} would delete {count}. Save?"):
+            advice = f" The next cleanup in {location.name} would delete {count}. Add --yes to save."
+            raise CommandError(f"Nothing was saved.{'' if self.can_ask else advice}")
+        return actions.fingerprint_of_deletions(problem.filenames)
 
     def _remove(self, options: dict[str, Any]) -> None:
         location = actions.find_location(COMMAND_LINE, options["name"])
@@ -314,7 +342,9 @@ def _add_options(parser: ArgumentParser) -> None:
         )
         complete_files(added)
     key = parser.add_argument_group("encryption")
-    key.add_argument("--recipient", metavar="AGE", help='encrypt copies to a recipient of age; "" for no encryption')
+    key.add_argument(
+        "--recipient", metavar="AGE", help='encrypt copies to a recipient of age or a public key of SSH; "" for none'
+    )
     key.add_argument(
         "--key-saved", dest="is_key_saved", action="store_true", default=None, help="the recovery key is already saved"
     )

@@ -73,7 +73,9 @@ class Command(TerminalCommand):
         )
         complete_files(
             parser.add_argument(
-                "--identity", metavar="FILE", help="file with the identity from the recovery kit, or - for stdin"
+                "--identity",
+                metavar="FILE",
+                help="recovery kit, identity of age, or private key of SSH, or - for stdin",
             )
         )
         complete_files(

@@ -86,7 +86,7 @@ class Command(TerminalCommand):
         if not self.confirm(f"The next cleanup would delete {count}. Save?"):
             advice = "" if self.can_ask else f" The next cleanup would delete {count}. Add --yes to save."
             raise CommandError(f"Nothing was saved.{advice}")
-        return actions.fingerprint_of_deletions(deletions)
+        return actions.fingerprint_of_deletions(backup.filename for backup in deletions)
 
 
 def _read_changes(options: Mapping[str, Any]) -> dict[str, Any]:
