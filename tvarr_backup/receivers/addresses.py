@@ -1,0 +1,133 @@
+"""Addresses of receivers: where alerts are sent, with their secrets apart."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from urllib.parse import quote, unquote, urlsplit
+
+from tvarr_backup.errors import ReceiverInvalid
+from tvarr_backup.quoting import quoted
+from tvarr_backup.texts import find_hidden
+
+
+class ReceiverKind(StrEnum):
+    """The kind of a receiver."""
+
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+    APPRISE = "apprise"
+
+    @property
+    def label(self) -> str:
+        return _LABELS[self]
+
+
+_LABELS = {ReceiverKind.MAIL: "Mail", ReceiverKind.WEBHOOK: "Webhook", ReceiverKind.APPRISE: "Apprise"}
+_MOST = 2_000
+_SHORTEST_SIGNING_SECRET = 16
+
+
+@dataclass(frozen=True)
+class ReceiverAddress:
+    """Where a receiver is.
+
+    `url` has no secrets and can be displayed. `secret` is the full address of a webhook or of a service of apprise, because
+    the path or the host name may already be a password. A webhook's signing secret is its fragment, which is never sent. It is
+    "" for mail. These three are what must be stored, with `secret` encrypted.
+    """
+
+    kind: ReceiverKind
+    url: str
+    secret: str = field(default="", repr=False)
+
+    @property
+    def signing_secret(self) -> str:
+        """The secret that signs requests to a webhook, or "" if they are not signed."""
+        return unquote(urlsplit(self.secret).fragment) if self.kind is ReceiverKind.WEBHOOK else ""
+
+    def with_signing_secret(self, text: str) -> ReceiverAddress:
+        """Return the webhook with another signing secret, "" for none. Raises `ReceiverInvalid`."""
+        if self.kind is not ReceiverKind.WEBHOOK:
+            raise ReceiverInvalid("{kind} has no signing secret. Only webhooks have one.", kind=self.kind.label)
+        _check_signing_secret(text)
+        ending = f"#{quote(text, safe='')}" if text else ""
+        return replace(self, secret=self.secret.partition("#")[0] + ending)
+
+
+def make_signing_secret() -> str:
+    """Return a new signing secret of 43 characters."""
+    return secrets.token_urlsafe(32)
+
+
+def parse_receiver(url: str) -> ReceiverAddress:
+    """Read an address such as `mailto:me@example.com` or `webhook+https://host/path#signing-secret`.
+
+    All other schemes are those of apprise, such as `ntfys://`. Only apprise can check the rest of such an address, so that is
+    done when a message is sent. Raises `ReceiverInvalid`, which does not contain the address.
+    """
+    url = url.strip()
+    scheme, colon, rest = url.partition(":")
+    scheme = scheme.lower()
+    if not colon or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme, re.ASCII):
+        raise ReceiverInvalid(
+            'Expected an address such as "mailto:me@example.com", "webhook+https://example.com/path" or "ntfys://ntfy.sh/topic".'
+        )
+    if len(url) > _MOST or any(find_hidden(url)) or " " in url:
+        raise ReceiverInvalid(
+            "Expected an address of at most {most} characters without spaces and control characters.", most=_MOST
+        )
+    if scheme == "mailto":
+        return _parse_mail(rest)
+    if scheme in {"webhook+http", "webhook+https"}:
+        return _parse_webhook(scheme, rest)
+    return _parse_apprise(scheme, rest)
+
+
+def _parse_mail(rest: str) -> ReceiverAddress:
+    recipient = unquote(rest)
+    if len(recipient) > 254 or not re.fullmatch(r"[^\s@\"(),:;<>\[\\\]]+@[^\s@\"(),:;<>\[\\\]?&]+", recipient):
+        raise ReceiverInvalid(
+            'Expected one mail address such as "mailto:me@example.com", got {text}.', text=quoted(recipient)
+        )
+    return ReceiverAddress(ReceiverKind.MAIL, f"mailto:{recipient}")
+
+
+def _parse_webhook(scheme: str, rest: str) -> ReceiverAddress:
+    address = f"{scheme}:{rest}"
+    shown = describe_url(address)
+    _check_signing_secret(unquote(urlsplit(address).fragment))
+    return ReceiverAddress(ReceiverKind.WEBHOOK, shown, address)
+
+
+def _parse_apprise(scheme: str, rest: str) -> ReceiverAddress:
+    if not rest.startswith("//"):
+        raise ReceiverInvalid('Expected an address that begins with "{scheme}://".', scheme=scheme)
+    if scheme in {"http", "https"}:
+        raise ReceiverInvalid('For a webhook, write "webhook+{scheme}://" instead of "{scheme}://".', scheme=scheme)
+    return ReceiverAddress(ReceiverKind.APPRISE, f"{scheme}://…", f"{scheme}:{rest}")
+
+
+def describe_url(url: str) -> str:
+    """Return an address with its scheme, host and port, and "/…" for the rest. Raises `ReceiverInvalid`."""
+    try:
+        split = urlsplit(url)
+        host, port = split.hostname or "", split.port
+    except ValueError:
+        host, port = "", None
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9a-f:.]*:[0-9a-f:.]*(%[a-z0-9]+)?", host) or port == 0:
+        raise ReceiverInvalid(
+            'Expected an address with a host name, such as "{scheme}://example.com/path".', scheme=url.partition(":")[0]
+        )
+    place = f"[{host}]" if ":" in host else host
+    number = "" if port is None else f":{port}"
+    return f"{split.scheme}://{place}{number}{'/…' if split.path.strip('/') or split.query else ''}"
+
+
+def _check_signing_secret(text: str) -> None:
+    if text and (len(text) < _SHORTEST_SIGNING_SECRET or any(find_hidden(text))):
+        raise ReceiverInvalid(
+            "Expected a signing secret of at least {least} visible characters.", least=_SHORTEST_SIGNING_SECRET
+        )
