@@ -98,3 +98,17 @@ def mail_banner_port() -> Iterator[int]:
 
     with talking_server(talk) as port:
         yield port
+
+
+@pytest.fixture
+def closing_port() -> Iterator[int]:
+    """The port of a server that closes each connection."""
+    with talking_server(lambda _connection: None) as port:
+        yield port
+
+
+@pytest.fixture
+def web_port() -> Iterator[int]:
+    """The port of a server that speaks HTTP before it is asked."""
+    with talking_server(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
+        yield port

@@ -35,11 +35,11 @@ class MailReceiver:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  # aiosmtpd
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  # aiosmtpd
         answer = self.answers.pop(0) if self.answers else "250 2.0.0 queued as 1A2B"
         if answer.startswith("2"):
             self.mails.append(message_from_bytes(envelope.content, EmailMessage, policy=default))
-            self.secure.append(session.ssl is not None)
+            self.secure.append(server.transport.get_extra_info("ssl_object") is not None)
             self.users.append(session.auth_data.login.decode() if session.auth_data else None)
         return answer
 
@@ -61,8 +61,9 @@ def running_mail(
     configure(receiver)
     options: dict[str, Any] = {"tls_context": starttls, "require_starttls": starttls is not None}
     if needs_password:
-        options |= {"authenticator": _authenticate, "auth_required": True}
-        options["auth_require_tls"] = starttls is not None
+        # aiosmtpd does not require a password on a connection that is not encrypted.
+        is_encrypted = starttls is not None
+        options |= {"authenticator": _authenticate, "auth_required": is_encrypted, "auth_require_tls": is_encrypted}
     controller = Controller(
         receiver, hostname="127.0.0.1", port=receiver.port, ssl_context=tls, server_hostname="mail.example", **options
     )
