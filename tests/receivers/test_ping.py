@@ -7,7 +7,8 @@ import pytest
 
 from tests.receivers.web_receiver import Received, Reply, running_receiver
 from tvarr_backup.errors import ReceiverFailed, ReceiverInvalid, ReceiverRedirected, ReceiverUnreachable
-from tvarr_backup.receivers.ping import MOST_OF_REASON, PingKind, check_ping_url, ping
+from tvarr_backup.receivers.addresses import check_ping_url
+from tvarr_backup.receivers.ping import MOST_OF_REASON, PingKind, ping
 
 CHECK = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
 
