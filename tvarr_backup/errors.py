@@ -601,3 +601,53 @@ class IdentityWrong(TvarrBackupError):
 
 class IdentityRequired(TvarrBackupError):
     """The copies are encrypted, and no identity was given."""
+
+
+class ReceiverError(TvarrBackupError):
+    """A receiver of alerts cannot be used."""
+
+    code = TvarrBackupError.code
+
+
+class ReceiverInvalid(ReceiverError):
+    """The address of a receiver or of a monitor is invalid. The message says what was expected, without the address."""
+
+
+class ReceiverFailed(ReceiverError):
+    """A receiver did not accept a message.
+
+    `status` is its status code, or 0. `answer` is its answer in one line. `is_permanent` says that sending the same message again
+    cannot help.
+    """
+
+    def __init__(
+        self, message: str, *, is_permanent: bool = False, status: int = 0, answer: str = "", **facts: object
+    ) -> None:
+        super().__init__(message, status=status, answer=answer, **facts)
+        self.is_permanent = is_permanent
+        self.status = status
+        self.answer = answer
+
+
+class ReceiverUnreachable(ReceiverFailed):
+    """There is no connection to the receiver, it was cut, or the receiver did not answer in time."""
+
+
+class ReceiverUntrusted(ReceiverFailed):
+    """The receiver did not prove its identity, or offers no encryption for a password."""
+
+
+class ReceiverDenied(ReceiverFailed):
+    """The receiver refused the credentials."""
+
+
+class ReceiverRedirected(ReceiverFailed):
+    """The receiver redirects to another address, which would get the message."""
+
+
+class ReceiverForbidden(ReceiverFailed):
+    """The address belongs to this machine's own network card or to the metadata service of a cloud. Nothing was sent."""
+
+
+class ReceiverUnsupported(ReceiverFailed):
+    """The library for this kind of receiver is not installed, or it does not know the address."""

@@ -101,6 +101,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.OperationInterrupted,
         errors.OperationTimedOut,
         errors.QueueUnreachable,
+        errors.ReceiverFailed,
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.NoRoom,),
 }
