@@ -642,3 +642,19 @@ class ReceiverForbidden(ReceiverFailed):
 
 class ReceiverUnsupported(ReceiverFailed):
     """The library for this kind of receiver is not installed, or it does not know the address."""
+
+
+class ReceiverNotFound(ReceiverError):
+    """There is no receiver with this name."""
+
+
+class ReceiverReadOnly(ReceiverError):
+    """The receiver is set in the environment, so it cannot be removed and its address cannot be changed here."""
+
+
+class ReceiverSecretsLost(ReceiverError):
+    """The stored address of a receiver cannot be decrypted with the present secret key."""
+
+
+class MessageNotFound(ReceiverError):
+    """There is no message with this id."""

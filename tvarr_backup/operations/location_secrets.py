@@ -1,54 +1,32 @@
-"""Encrypts the credentials of locations in this program's own database, with a key derived from `SECRET_KEY`.
-
-Whoever has the database but not the secret key cannot read them. After the secret key was lost, they have to be entered again.
-"""
+"""Encrypts the credentials of locations in this program's own database."""
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from django.conf import settings
 
 from tvarr_backup.errors import LocationUnsupported, SecretsLost
+from tvarr_backup.operations.sealing import KeyChanged, LibraryMissing, seal, unseal
 
-if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
-
-_PURPOSE = b"tvarr-backup: credentials of locations"
+_PURPOSE = "tvarr-backup: credentials of locations"
+_MISSING = "The library that encrypts credentials is not installed. Install tvarr-backup[locations]."
 
 
 def seal_options(options: Mapping[str, str]) -> str:
     """Return the options encrypted; "" for none. Raises `LocationUnsupported`."""
-    return _cipher().encrypt(json.dumps(dict(options)).encode()).decode("ascii") if options else ""
+    try:
+        return seal(_PURPOSE, options)
+    except LibraryMissing as problem:
+        raise LocationUnsupported(_MISSING) from problem
 
 
 def unseal_options(text: str) -> dict[str, str]:
     """Return the options of a text of `seal_options`. Raises `SecretsLost` and `LocationUnsupported`."""
-    if not text:
-        return {}
-    from cryptography.fernet import InvalidToken  # noqa: PLC0415  # an extra
-
     try:
-        found: dict[str, str] = json.loads(_cipher().decrypt(text.encode()))
-    except InvalidToken as problem:
+        return unseal(_PURPOSE, text)
+    except LibraryMissing as problem:
+        raise LocationUnsupported(_MISSING) from problem
+    except KeyChanged as problem:
         raise SecretsLost(
             "The credentials of this location cannot be read, because the secret key has changed since they were stored. Enter them "
             "again."
         ) from problem
-    return found
-
-
-def _cipher() -> Fernet:
-    try:
-        from cryptography.fernet import Fernet  # noqa: PLC0415  # an extra
-        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
-    except ModuleNotFoundError as problem:
-        raise LocationUnsupported(
-            "The library that encrypts credentials is not installed. Install tvarr-backup[locations]."
-        ) from problem
-    key = HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(settings.SECRET_KEY.encode())
-    return Fernet(base64.urlsafe_b64encode(key))
