@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,6 @@ from enum import StrEnum
 from urllib.parse import quote, unquote, urlsplit
 
 from tvarr_backup.errors import ReceiverInvalid
-from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import find_hidden
 
 
@@ -26,8 +26,9 @@ class ReceiverKind(StrEnum):
 
 
 _LABELS = {ReceiverKind.MAIL: "Mail", ReceiverKind.WEBHOOK: "Webhook", ReceiverKind.APPRISE: "Apprise"}
-_MOST = 2_000
-_SHORTEST_SIGNING_SECRET = 16
+MOST_OF_ADDRESS = 2_000
+_SIGNING_PREFIX = "whsec_"
+_KEY_BYTES = range(24, 65)
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,29 @@ class ReceiverAddress:
         """Return the webhook with another signing secret, "" for none. Raises `ReceiverInvalid`."""
         if self.kind is not ReceiverKind.WEBHOOK:
             raise ReceiverInvalid("{kind} has no signing secret. Only webhooks have one.", kind=self.kind.label)
-        _check_signing_secret(text)
-        ending = f"#{quote(text, safe='')}" if text else ""
+        if text:
+            read_signing_key(text)
+        ending = f"#{quote(text, safe='+/=')}" if text else ""
         return replace(self, secret=self.secret.partition("#")[0] + ending)
 
 
 def make_signing_secret() -> str:
-    """Return a new signing secret of 43 characters."""
-    return secrets.token_urlsafe(32)
+    """Return a new signing secret, such as `whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD`."""
+    return _SIGNING_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def read_signing_key(text: str) -> bytes:
+    """Return the key of a signing secret in the form of Standard Webhooks. Raises `ReceiverInvalid`."""
+    try:
+        key = base64.b64decode(text.removeprefix(_SIGNING_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith(_SIGNING_PREFIX) or len(key) not in _KEY_BYTES:
+        raise ReceiverInvalid(
+            'Expected a signing secret such as "{prefix}" followed by 24 to 64 bytes in base64. "openssl rand -base64 32" makes some.',
+            prefix=_SIGNING_PREFIX,
+        )
+    return key
 
 
 def parse_receiver(url: str) -> ReceiverAddress:
@@ -75,11 +91,12 @@ def parse_receiver(url: str) -> ReceiverAddress:
         raise ReceiverInvalid(
             'Expected an address such as "mailto:me@example.com", "webhook+https://example.com/path" or "ntfys://ntfy.sh/topic".'
         )
-    if len(url) > _MOST or any(find_hidden(url)) or " " in url:
+    if len(url) > MOST_OF_ADDRESS or any(find_hidden(url)) or " " in url:
         raise ReceiverInvalid(
-            "Expected an address of at most {most} characters without spaces and control characters.", most=_MOST
+            "Expected an address of at most {most} characters without spaces and control characters.",
+            most=MOST_OF_ADDRESS,
         )
-    if scheme == "mailto":
+    if scheme == "mailto" and not rest.startswith("//"):
         return _parse_mail(rest)
     if scheme in {"webhook+http", "webhook+https"}:
         return _parse_webhook(scheme, rest)
@@ -88,18 +105,23 @@ def parse_receiver(url: str) -> ReceiverAddress:
 
 def _parse_mail(rest: str) -> ReceiverAddress:
     recipient = unquote(rest)
-    if len(recipient) > 254 or not re.fullmatch(r"[^\s@\"(),:;<>\[\\\]]+@[^\s@\"(),:;<>\[\\\]?&]+", recipient):
-        raise ReceiverInvalid(
-            'Expected one mail address such as "mailto:me@example.com", got {text}.', text=quoted(recipient)
-        )
+    if not is_mail_address(recipient):
+        raise ReceiverInvalid('Expected one mail address such as "mailto:me@example.com".')
     return ReceiverAddress(ReceiverKind.MAIL, f"mailto:{recipient}")
+
+
+def is_mail_address(text: str) -> bool:
+    """Return whether a text is a plain mail address in ASCII, which every server accepts."""
+    return len(text) <= 254 and re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", text) is not None
 
 
 def _parse_webhook(scheme: str, rest: str) -> ReceiverAddress:
     address = f"{scheme}:{rest}"
     shown = describe_url(address)
-    _check_signing_secret(unquote(urlsplit(address).fragment))
-    return ReceiverAddress(ReceiverKind.WEBHOOK, shown, address)
+    found = ReceiverAddress(ReceiverKind.WEBHOOK, shown, address)
+    if found.signing_secret:
+        read_signing_key(found.signing_secret)
+    return found
 
 
 def _parse_apprise(scheme: str, rest: str) -> ReceiverAddress:
@@ -124,10 +146,3 @@ def describe_url(url: str) -> str:
     place = f"[{host}]" if ":" in host else host
     number = "" if port is None else f":{port}"
     return f"{split.scheme}://{place}{number}{'/…' if split.path.strip('/') or split.query else ''}"
-
-
-def _check_signing_secret(text: str) -> None:
-    if text and (len(text) < _SHORTEST_SIGNING_SECRET or any(find_hidden(text))):
-        raise ReceiverInvalid(
-            "Expected a signing secret of at least {least} visible characters.", least=_SHORTEST_SIGNING_SECRET
-        )

@@ -15,6 +15,8 @@ MOST_OF_SUBJECT = 200
 MOST_OF_TEXT = 2_000
 """Characters. Discord, the narrowest of the common services, accepts 2,000."""
 MOST_OF_DATA_BYTES = 20_000
+TEST_EVENT = "receiver_test"
+"""The event of a test message, which is not about a problem."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class OutgoingMessage:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        clean = {
+        clean: dict[str, Any] = {
             "subject": cut(escape_hidden(cut(self.subject, MOST_OF_SUBJECT)), MOST_OF_SUBJECT),
             "text": cut(escape_hidden(cut(self.text, MOST_OF_TEXT), keep="\n"), MOST_OF_TEXT),
             "installation": cut(escape_hidden(cut(self.installation, MOST_OF_SUBJECT)), MOST_OF_SUBJECT),
