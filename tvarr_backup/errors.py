@@ -409,6 +409,10 @@ class WorkerRunning(TvarrBackupError):
     """Another worker uses the same storage folder."""
 
 
+class SenderRunning(TvarrBackupError):
+    """A process that sends alerts is already running with this storage folder."""
+
+
 class ProgramNotStarted(TvarrBackupError):
     """A program that `up` runs ended right after its start."""
 
@@ -651,3 +655,19 @@ class ReceiverForbidden(ReceiverFailed):
 
 class ReceiverUnsupported(ReceiverFailed):
     """The library for this kind of receiver is not installed, or it does not know the address."""
+
+
+class ReceiverNotFound(ReceiverError):
+    """There is no receiver with this name."""
+
+
+class ReceiverReadOnly(ReceiverError):
+    """The receiver is set in the environment, so it cannot be removed and its address cannot be changed here."""
+
+
+class ReceiverSecretsLost(ReceiverError):
+    """The stored address of a receiver cannot be decrypted with the present secret key."""
+
+
+class MessageNotFound(ReceiverError):
+    """There is no message with this id."""

@@ -417,6 +417,7 @@ COMMANDS = {
         "config",
         "expression",
         "location",
+        "notify",
         "operation",
         "portable",
         "prepare",

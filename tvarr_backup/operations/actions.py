@@ -44,8 +44,9 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.locations.keys import Key
-from tvarr_backup.operations import imports, locations, schedule, track
+from tvarr_backup.operations import imports, locations, outbox, receivers, schedule, track
 from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.alert_models import Alert, AlertSettings, OutboxMessage, Receiver
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
@@ -70,6 +71,7 @@ from tvarr_backup.operations.models import (
     OperationKind,
 )
 from tvarr_backup.operations.observe import require_tvarrs
+from tvarr_backup.operations.receivers import SavedReceiver
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
@@ -90,6 +92,7 @@ DOWNLOAD, PROTECT = "operations.download_backup", "operations.protect_backup"
 DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RESTORE].permission
 CHANGE_SETTINGS = "operations.change_backupsettings"
 MANAGE_LOCATIONS = "operations.manage_locations"
+MANAGE_RECEIVERS = "operations.manage_receivers"
 ADD_USER = "auth.add_user"
 
 AGREED_TO_ALL = "*"
@@ -617,6 +620,73 @@ def confirm_location_key(actor: Actor, name: str, identity: str | None) -> Locat
     """
     actor.require(MANAGE_LOCATIONS)
     return locations.confirm_key(locations.find_location(name), identity)
+
+
+# --- Receivers of alerts ---------------------------------------------------------------------------------------------
+
+
+def find_receivers(actor: Actor) -> QuerySet[Receiver]:
+    """Return the receivers, also those of the environment, by name. Their secrets are never shown."""
+    actor.require(MANAGE_RECEIVERS)
+    return Receiver.objects.all()
+
+
+def find_receiver(actor: Actor, name: str) -> Receiver:
+    """Return a receiver. Raises `ReceiverNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    return receivers.find_receiver(name)
+
+
+def add_receiver(actor: Actor, name: str, url: str, *, signing_secret: str = "", **columns: Any) -> SavedReceiver:
+    """Add a receiver. Raises what `operations.receivers.add_receiver` raises."""
+    actor.require(MANAGE_RECEIVERS)
+    return receivers.add_receiver(name, url, signing_secret=signing_secret, **columns)
+
+
+def change_receiver(
+    actor: Actor, name: str, /, *, url: str = "", signing_secret: str = "", **columns: Any
+) -> SavedReceiver:
+    """Change a receiver, also its name in `columns`. Raises what `operations.receivers.change_receiver` raises."""
+    actor.require(MANAGE_RECEIVERS)
+    receiver = receivers.find_receiver(name)
+    return receivers.change_receiver(receiver, url=url, signing_secret=signing_secret, **columns)
+
+
+def remove_receiver(actor: Actor, name: str) -> None:
+    """Remove a receiver and its messages. Raises `ReceiverNotFound` and `ReceiverReadOnly`."""
+    actor.require(MANAGE_RECEIVERS)
+    receivers.remove_receiver(receivers.find_receiver(name))
+
+
+def request_receiver_test(actor: Actor, name: str) -> OutboxMessage:
+    """Queue a test message for the sending process. `find_message` has its answer later. Raises `ReceiverNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    return outbox.queue_test(receivers.find_receiver(name))
+
+
+def find_messages(actor: Actor, name: str | None = None) -> QuerySet[OutboxMessage]:
+    """Return the messages to all receivers or to one, newest first, with their receivers. Raises `ReceiverNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    messages = OutboxMessage.objects.select_related("receiver")
+    return messages if name is None else messages.filter(receiver=receivers.find_receiver(name))
+
+
+def find_message(actor: Actor, key: str) -> OutboxMessage:
+    """Return a message with its receiver. Raises `MessageNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    return outbox.find_message(key)
+
+
+def find_alerts(actor: Actor) -> QuerySet[Alert]:
+    """Return the problems that were reported and still hold, the oldest first."""
+    actor.require(MANAGE_RECEIVERS)
+    return Alert.objects.all()
+
+
+def dismiss_receiver_advice(actor: Actor) -> None:
+    """Do not advise to add a receiver any more."""
+    actor.require(MANAGE_RECEIVERS)
+    AlertSettings.objects.update_or_create(pk=1, defaults={"is_advice_dismissed": True})
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

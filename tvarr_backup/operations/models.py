@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+import tvarr_backup.operations.alert_models  # noqa: F401  # more models of this app
 from tvarr_backup import conf
 from tvarr_backup.backups.retention import Period, Policy
 from tvarr_backup.backups.sidecar import BackupKind
@@ -94,7 +95,7 @@ class Operation(models.Model):
     `message` has one sentence a line; `sentences` keeps the templates and facts of it and of `error`. `done_bytes` and
     `total_bytes` are those of the present phase; `total_bytes` is null while unknown. `percent` is the finished part of
     the whole operation: null until it starts, never decreasing, and 100 only on success. `due_at` is the scheduled time
-    that it is for, and null if a user started it.
+    that it is for, and null if a user started it. `is_noticed` is false from its end until the alerts have taken note of it.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -127,13 +128,17 @@ class Operation(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    is_noticed = models.BooleanField(default=True, editable=False)
 
     unrecorded = ""
     """Why a command's operation, or its end, could not be recorded; empty if it was."""
 
     class Meta:
         ordering = ["-id"]  # ULIDs sort by time
-        indexes = [models.Index(fields=["state"], name="operation_state")]
+        indexes = [
+            models.Index(fields=["state"], name="operation_state"),
+            models.Index(fields=["is_noticed"], condition=models.Q(is_noticed=False), name="operation_not_noticed"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["database"],
@@ -212,7 +217,8 @@ class ImportRecord(models.Model):
     item, as JSON; it is empty once that has been deleted. JSON is stored as text because names in a file may contain
     characters that a JSON column refuses. `log` is what its undo needs (`portable.undo`), until that has been deleted.
 
-    An undo is an import as well: with `is_undo`, the import that it undoes in `undoes`, and `removed` rows.
+    An undo is an import as well: with `is_undo`, the import that it undoes in `undoes`, and `removed` rows. `is_noticed` is false
+    until the alerts have taken note of the undo.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -238,6 +244,7 @@ class ImportRecord(models.Model):
     log_bytes = models.PositiveBigIntegerField(default=0)
     is_undo = models.BooleanField(default=False)
     undoes = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="undos")
+    is_noticed = models.BooleanField(default=True, editable=False)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 
