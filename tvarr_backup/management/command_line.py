@@ -11,7 +11,7 @@ from tvarr_backup.management.terminal import align
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Run": {"up": "", "worker": "", "prepare": "", "status": "", "check": "Check the configuration.", "completion": ""},
-    "Backups": {"backup": "", "schedule": "", "location": "", "operation": "", "rebuild": ""},
+    "Backups": {"backup": "", "schedule": "", "location": "", "receiver": "", "operation": "", "rebuild": ""},
     "Configuration": {"portable": "", "config": "", "expression": ""},
     "Users and tokens": {
         "user": "",
