@@ -18,6 +18,7 @@ from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import ReceiverInvalid
 from tvarr_backup.locations.variables import PREFIX, LocationVariables, find_locations
 from tvarr_backup.receivers.addresses import ReceiverAddress, parse_receiver
+from tvarr_backup.receivers.mail_servers import MailServer, parse_mail_server
 from tvarr_backup.receivers.ping import check_ping_url
 
 T = TypeVar("T")
@@ -272,6 +273,15 @@ def receivers(name: str) -> tuple[ReceiverAddress, ...]:
         except ReceiverInvalid as problem:
             raise ImproperlyConfigured(f"{name}, address {number}: {problem}") from None
     return tuple(found)
+
+
+def mail_server(name: str) -> MailServer | None:
+    """Return the mail server, or None if it is unset or blank. Errors do not show its address."""
+    value = text(name, "")
+    try:
+        return parse_mail_server(value) if value else None
+    except ReceiverInvalid as problem:
+        raise ImproperlyConfigured(f"{name}: {problem}") from None
 
 
 def ping_address(name: str) -> str:

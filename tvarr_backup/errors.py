@@ -400,6 +400,10 @@ class WorkerRunning(TvarrBackupError):
     """Another worker uses the same storage folder."""
 
 
+class SenderRunning(TvarrBackupError):
+    """A process that sends alerts is already running with this storage folder."""
+
+
 class ProgramNotStarted(TvarrBackupError):
     """A program that `up` runs ended right after its start."""
 

@@ -15,7 +15,8 @@ from tvarr_backup.operations.receivers import (
     remove_receiver,
     store_environment,
 )
-from tvarr_backup.receivers.addresses import parse_receiver
+from tvarr_backup.receivers.addresses import make_signing_secret, parse_receiver
+from tvarr_backup.receivers.mail_servers import parse_mail_server
 
 pytestmark = pytest.mark.django_db
 
@@ -38,14 +39,14 @@ def test_a_webhook_without_a_signing_secret_gets_one_that_is_returned_once() -> 
 
 
 def test_a_webhook_keeps_the_signing_secret_that_the_user_gives() -> None:
-    saved = add_receiver("hook", WEBHOOK, signing_secret="correct horse battery")
-    assert saved.new_signing_secret == ""
-    assert address_of(saved.receiver).signing_secret == "correct horse battery"
+    secret = make_signing_secret()
+    saved = add_receiver("hook", WEBHOOK, signing_secret=secret)
+    assert (saved.new_signing_secret, address_of(saved.receiver).signing_secret) == ("", secret)
 
 
 def test_only_webhooks_have_a_signing_secret() -> None:
     with pytest.raises(ReceiverInvalid):
-        add_receiver("phone", NTFY, signing_secret="correct horse battery")
+        add_receiver("phone", NTFY, signing_secret=make_signing_secret())
 
 
 @pytest.mark.parametrize("name", ["add", "messages", "ping", "environment-1", "Phone", "", "a b", "x" * 51])
@@ -64,7 +65,7 @@ def test_a_name_is_used_once() -> None:
 def test_mail_needs_a_server(settings: Any) -> None:
     with pytest.raises(ReceiverInvalid):
         add_receiver("me", "mailto:me@example.com")
-    settings.EMAIL_URL = "smtp://mail.example"
+    settings.MAIL_SERVER = parse_mail_server("smtp://mail.example?from=backup@example.com")
     assert add_receiver("me", "mailto:me@example.com").receiver.url == "mailto:me@example.com"
 
 

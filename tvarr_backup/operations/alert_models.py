@@ -41,7 +41,7 @@ class AlertEvent(models.TextChoices):
     RECEIVER_FAILING = "receiver_failing", "Receiver failing"
     HEALTH = "health", "Health problem"
     REMINDER = "reminder", "Reminder"
-    TEST = "test", "Test message"
+    TEST = "receiver_test", "Test message"
     BACKUP_STARTED = "backup_started", "Backup started"
     BACKUP_SUCCEEDED = "backup_succeeded", "Backup succeeded"
 

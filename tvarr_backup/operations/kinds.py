@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.operations import copying, handlers
+from tvarr_backup.operations.alert_models import AlertEvent
 from tvarr_backup.operations.models import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class KindDescription:
     Only one operation of an exclusive kind is open at a time. A kind is exclusive if it writes to the backup folder or
     to a database; so does a verification, which saves its result in the metadata file. `needs_file` says that tvarr's
     database must be an SQLite file. An operation of a location (`has_location`) runs beside all others, and at most one of
-    each location is open.
+    each location is open. A failure is reported as `failure_alert` and is over when a later operation of the kind succeeds. With
+    a `success_alert`, each success and each failure is reported on its own.
     """
 
     done: str
@@ -59,6 +61,8 @@ class KindDescription:
     is_exclusive: bool = True
     needs_file: bool = False
     has_location: bool = False
+    failure_alert: AlertEvent | None = None
+    success_alert: AlertEvent | None = None
 
 
 # The shares were measured with databases of 200 and 300 MB on an SSD. A phase that does not occur (a plain file is
@@ -76,6 +80,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         failure_event="backup.failed",
         handler=handlers.back_up,
         needs_file=True,
+        failure_alert=AlertEvent.BACKUP_FAILED,
     ),
     OperationKind.VERIFY: KindDescription(
         done="Verified",
@@ -86,6 +91,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="verification.failed",
         handler=handlers.verify,
+        failure_alert=AlertEvent.VERIFICATION_FAILED,
     ),
     OperationKind.PRUNE: KindDescription(
         done="Cleaned up",
@@ -133,6 +139,8 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         failure_event="restore.failed",
         handler=handlers.restore,
         needs_file=True,
+        failure_alert=AlertEvent.RESTORE_FAILED,
+        success_alert=AlertEvent.RESTORED,
     ),
     OperationKind.COPY: KindDescription(
         done="Copied",

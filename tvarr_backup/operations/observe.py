@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -39,9 +39,17 @@ from tvarr_backup.errors import (
     NoRoom,
 )
 from tvarr_backup.operations import app_database, reserve, schedule
+from tvarr_backup.operations.alert_models import (
+    PING,
+    AlertSettings,
+    MessageState,
+    OutboxMessage,
+    Receiver,
+    ReceiverState,
+)
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import Probe, backup_folder, last_probe
-from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.heartbeat import sender_seems_alive, worker_seems_alive
 from tvarr_backup.operations.models import (
     OPEN_STATES,
     BackupSettings,
@@ -75,6 +83,40 @@ class ObservedLocation:
     problem: Sentence
     copies: int
     damaged: int
+    is_tested: bool = True
+
+
+@dataclass(frozen=True)
+class ObservedReceiver:
+    """A receiver, as its row describes it."""
+
+    name: str
+    state: ReceiverState
+    failing_since: datetime | None
+    problem: Sentence
+
+
+RECEIVER_LATE = timedelta(hours=1)
+"""A receiver that has been failing for longer than this needs a user's attention."""
+
+
+@dataclass(frozen=True)
+class ObservedAlerts:
+    """The receivers, by name, without that of the pings, and how many messages wait."""
+
+    receivers: tuple[ObservedReceiver, ...] = ()
+    waiting: int = 0
+    has_ping: bool = False
+    is_advice_dismissed: bool = False
+
+    @property
+    def needs_advice(self) -> bool:
+        """Whether to advise to add a receiver: there is none, and no user has dismissed the advice."""
+        return not self.receivers and not self.is_advice_dismissed
+
+    def failing(self, at: datetime) -> list[ObservedReceiver]:
+        """Return the receivers that have been failing for long."""
+        return [one for one in self.receivers if one.failing_since and abs(at - one.failing_since) > RECEIVER_LATE]
 
 
 @dataclass(frozen=True)
@@ -90,6 +132,7 @@ class Records:
     schema_change: SchemaChange | None
     locations: tuple[ObservedLocation, ...] = ()
     """By name. No location is opened."""
+    alerts: ObservedAlerts = ObservedAlerts()
 
 
 @dataclass(frozen=True)
@@ -145,6 +188,7 @@ class Observation:
     """Why no backup can be restored, although tvarr's database can be read."""
     unsupported: Sentence
     worker_is_alive: bool
+    sender_is_alive: bool
     folder: Folder
     free_beside_live: int | None
 
@@ -183,7 +227,8 @@ def observe() -> Observation:
         live_problem=live_problem,
         obstacle=_why_not_restorable(live, folder),
         unsupported=unsupported,
-        worker_is_alive=_worker_is_alive(),
+        worker_is_alive=_is_alive(worker_seems_alive),
+        sender_is_alive=_is_alive(sender_seems_alive),
         folder=folder,
         free_beside_live=None if unsupported else _free(_live_folder()),
     )
@@ -212,6 +257,22 @@ def _read_records() -> Records:
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         schema_change=recent_change(datetime.now(UTC)),
         locations=tuple(_observe_locations()),
+        alerts=_observe_alerts(),
+    )
+
+
+def _observe_alerts() -> ObservedAlerts:
+    rows = list(Receiver.objects.order_by("name"))
+    receivers = [
+        ObservedReceiver(row.name, row.state, row.failing_since if row.is_enabled else None, row.problem)
+        for row in rows
+        if row.kind != PING
+    ]
+    return ObservedAlerts(
+        receivers=tuple(receivers),
+        waiting=OutboxMessage.objects.filter(state=MessageState.WAITING).count() if rows else 0,
+        has_ping=len(receivers) < len(rows),
+        is_advice_dismissed=AlertSettings.objects.filter(is_advice_dismissed=True).exists(),
     )
 
 
@@ -226,6 +287,7 @@ def _observe_locations() -> Iterator[ObservedLocation]:
             problem=location.problem,
             copies=location.number,
             damaged=location.damaged,
+            is_tested=location.tested_at is not None,
         )
 
 
@@ -340,9 +402,9 @@ def _why_unsupported() -> Sentence:
     return NOTHING
 
 
-def _worker_is_alive() -> bool:
+def _is_alive(seems_alive: Callable[[], bool]) -> bool:
     try:
-        return worker_seems_alive()
+        return seems_alive()
     except (OSError, Error):  # the file has just been removed, or the server is down
         return False
 

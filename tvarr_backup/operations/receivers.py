@@ -146,7 +146,7 @@ def _set_address(receiver: Receiver, url: str, signing_secret: str) -> str:
     if not url and stored is None:
         raise ReceiverInvalid("Enter the address of the receiver.")
     address = parse_receiver(url) if url or stored is None else stored
-    if address.kind is ReceiverKind.MAIL and not settings.EMAIL_URL:
+    if address.kind is ReceiverKind.MAIL and settings.MAIL_SERVER is None:
         raise ReceiverInvalid("Mail needs a server. Set EMAIL_URL in the environment, and restart.")
     made = ""
     if signing_secret:
@@ -200,7 +200,7 @@ def _read_only(receiver: Receiver) -> ReceiverReadOnly:
 
 def _no_library() -> ReceiverUnsupported:
     return ReceiverUnsupported(
-        "The library that encrypts addresses is not installed. Install tvarr-backup[locations].", is_permanent=True
+        "The library that encrypts addresses is not installed. Install tvarr-backup[notifications].", is_permanent=True
     )
 
 

@@ -13,7 +13,8 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations.copying import delay_after_death
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Operation, OperationState, sentence_columns
+from tvarr_backup.operations.ending import end_operations
+from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.sentences import Sentence, join
@@ -100,11 +101,8 @@ def _end_with(operation: Operation, cleaned: Sentence) -> bool:
     )
     # Leave it alone if it has made progress in the meantime.
     same = {name: getattr(operation, name) for name in _COMPARED}
-    return bool(
-        Operation.objects.filter(pk=operation.pk, **same).update(
-            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
-        )
-    )
+    rows = Operation.objects.filter(pk=operation.pk, **same)
+    return end_operations(rows, OperationState.INTERRUPTED, message=message)
 
 
 def _joined(paths: Iterable[str]) -> Sentence:

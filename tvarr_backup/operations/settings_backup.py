@@ -97,13 +97,14 @@ def save(folder: Path, now: datetime) -> str:
 
 
 def _end_operations(database: Path) -> None:
-    """End the open operations of a copy, so that no worker of a rebuilt installation starts them."""
+    """End the open operations of a copy, so that no worker of a rebuilt installation starts them, and drop waiting messages."""
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "UPDATE operations_operation SET state = ?, finished_at = ? WHERE state IN (?, ?)",
             (OperationState.INTERRUPTED, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"), *OPEN_STATES),
         )
         connection.execute("DELETE FROM django_q_ormq")
+        connection.execute("UPDATE operations_outboxmessage SET state = 'dropped' WHERE state = 'waiting'")
 
 
 # --- Copies ----------------------------------------------------------------------------------------------------------
