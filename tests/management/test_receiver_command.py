@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
-import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from tests.installation import Installation
 from tests.management.terminals import type_into
+from tests.receivers.web_receiver import Reply, running_receiver
 from tests.operations.alert_parts import PROBLEM, add_alert, add_message, let_fail, stored_error
 from tvarr_backup.management.commands import receiver as command
 from tvarr_backup.operations.alert_models import MessageState, OutboxMessage, Receiver
 from tvarr_backup.operations.receivers import add_receiver, address_of, store_environment
 from tvarr_backup.receivers.addresses import make_signing_secret, parse_receiver
+from tvarr_backup.receivers.mail_servers import parse_mail_server
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +62,7 @@ def test_a_receiver_is_added_and_can_be_tested() -> None:
 
 
 def test_a_mail_address_is_no_secret(settings: Any) -> None:
-    settings.EMAIL_URL = "smtp://mail.example?from=me@example.com"
+    settings.MAIL_SERVER = parse_mail_server("smtp://mail.example?from=me@example.com")
     receiver("add", "me", "--mail", "me@example.com")
     assert stored().url == "mailto:me@example.com"
 
@@ -209,34 +211,26 @@ def test_present_problems_are_listed() -> None:
 # --- The test --------------------------------------------------------------------------------------------------------
 
 
-def answering(state: MessageState, **columns: Any) -> threading.Thread:
-    """Start a thread that answers the next message, as another process does."""
-
-    def answer() -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not OutboxMessage.objects.update(state=state, attempts=1, **columns):
-            time.sleep(0.05)
-        connection.close()
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    return thread
+@contextmanager
+def sending(installation: Installation) -> Iterator[None]:
+    """Run the process that sends alerts."""
+    command = installation.command("notify")
+    process = subprocess.Popen(command, env=installation.variables(), stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) == 0
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_test_prints_the_answer() -> None:
-    add()
-    thread = answering(MessageState.SENT, answer="ntfy accepted the message.")
-    assert "ntfy accepted the message." in receiver("test", "phone")
-    thread.join()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_failed_test_says_why() -> None:
-    add()
-    thread = answering(MessageState.DROPPED, **stored_error())
-    assert str(PROBLEM) in refused("test", "phone")
-    thread.join()
+def test_a_test_prints_the_answer_or_why_there_is_none(prepared: Installation) -> None:
+    with running_receiver(lambda asked: Reply(200 if asked.path == "/good" else 500, b"tide")) as web, sending(prepared):
+        for name in ("good", "bad"):
+            url = f"webhook+{web.url}/{name}"
+            prepared.ok("receiver", "add", name, "--url-file", "-", stdin=url)
+        assert prepared.ok("receiver", "test", "good") == "good: OK. Answer: 200 OK: tide\n"
+        assert "500 Internal Server Error: tide" in prepared.refused("receiver", "test", "bad")
+    assert [one.path for one in web.received] == ["/good", "/bad"]
 
 
 def test_a_test_says_that_nothing_sends_messages(monkeypatch: pytest.MonkeyPatch) -> None:

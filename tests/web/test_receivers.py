@@ -15,6 +15,7 @@ from tests.web.conftest import SignIn
 from tvarr_backup.operations import receivers
 from tvarr_backup.operations.alert_models import AlertEvent, MessageState, OutboxMessage, Receiver
 from tvarr_backup.receivers.addresses import ReceiverKind, make_signing_secret, parse_receiver
+from tvarr_backup.receivers.mail_servers import parse_mail_server
 
 pytestmark = pytest.mark.django_db
 
@@ -146,7 +147,7 @@ def test_a_service_of_apprise_is_added(client: Client) -> None:
 
 
 def test_a_mail_address_is_added(client: Client, settings: Any) -> None:
-    settings.EMAIL_URL = "smtp://mail.example?from=me@example.com"
+    settings.MAIL_SERVER = parse_mail_server("smtp://mail.example?from=me@example.com")
     add(client, "mail", address="me@example.com")
     assert Receiver.objects.get().url == "mailto:me@example.com"
     assert client.get(f"{HERE}change/").context["form"]["address"].value() == "me@example.com"
@@ -314,8 +315,9 @@ def test_an_old_answer_is_only_among_the_messages(client: Client, phone: Receive
     assert (page.context["test"], len(page.context["messages_shown"])) == (None, 1)
 
 
-def test_a_monitor_is_not_tested(client: Client, ping: Receiver) -> None:
-    assert "Send a test message" not in text_of(client.get(page_of(ping)))
+def test_a_monitor_gets_a_test_ping(client: Client, ping: Receiver) -> None:
+    assert "Send a test ping" in text_of(client.get(page_of(ping)))
+    assert client.post(f"{page_of(ping)}test/")["Location"] == page_of(ping)
 
 
 # --- The outbox ------------------------------------------------------------------------------------------------------
@@ -348,9 +350,9 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_messages(
     for number in range(5):
         other = receivers.add_receiver(f"phone-{number}", NTFY).receiver
         add_message(other)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         client.get(f"{ALL}messages/")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         client.get(ALL)
 
 
