@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -361,3 +362,35 @@ def test_a_message_from_others_is_escaped(client: Client, phone: Receiver) -> No
     page = client.get(f"{ALL}messages/").content.decode()
     for part in ("<b>no", "<script>x", "<i>", "\u202e"):
         assert part not in page
+
+
+# --- The start page --------------------------------------------------------------------------------------------------
+
+ADVICE = "No receiver of alerts is set up"
+
+
+@pytest.fixture
+def _folder(folder: Path) -> None:
+    """The start page reads the backup folder."""
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_start_page_advises_to_add_a_receiver_until_the_advice_is_dismissed(client: Client) -> None:
+    assert ADVICE in text_of(client.get("/"))
+    assert client.post(f"{ALL}advice/")["Location"] == "/"
+    assert ADVICE not in text_of(client.get("/"))
+
+
+@pytest.mark.usefixtures("_folder")
+def test_with_a_receiver_there_is_no_advice(client: Client, phone: Receiver) -> None:
+    text = text_of(client.get("/"))
+    assert ADVICE not in text
+    assert "Alerts are sent to 1 receiver ." in text
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_start_page_shows_present_problems(client: Client, signed_in: SignIn) -> None:
+    add_alert()
+    assert "1 alert : Backup failed, since" in text_of(client.get("/"))
+    other = text_of(signed_in("Operator").get("/"))
+    assert ("1 alert" in other, ADVICE in other) == (False, False)
