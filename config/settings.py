@@ -333,7 +333,6 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "AcceptBrokenReferencesEnum": ["true", "false"],
-        "AlertEventEnum": "tvarr_backup.operations.alert_models.AlertEvent",
         "BackupKindEnum": "tvarr_backup.api.backups.serializers.KINDS",
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
@@ -341,9 +340,9 @@ SPECTACULAR_SETTINGS = {
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",
         "LocationKindEnum": "tvarr_backup.api.locations.KINDS",
         "LocationStateEnum": "tvarr_backup.api.locations.STATES",
-        "MessageStateEnum": "tvarr_backup.operations.alert_models.MessageState",
+        "MessageStateEnum": "tvarr_backup.api.receivers.MESSAGE_STATES",
         "ReceiverKindEnum": "tvarr_backup.api.receivers.KINDS",
-        "ReceiverStateEnum": "tvarr_backup.operations.alert_models.ReceiverState",
+        "ReceiverStateEnum": "tvarr_backup.api.receivers.STATES",
         "ResolutionEnum": "tvarr_backup.api.envelopes.RESOLUTIONS",
     },
 }

@@ -62,7 +62,9 @@ def test_a_receiver_is_added_and_shown(administrator: APIClient) -> None:
 def test_answers_have_the_documented_members(administrator: APIClient) -> None:
     saved = post(administrator, HOOK).json()
     assert list(saved) == list(SavedReceiverSerializer().fields) == list(SAVED_EXAMPLE)
-    assert list(administrator.get(f"{ADDRESS}/hook").json()) == list(ReceiverSerializer().fields) == list(RECEIVER_EXAMPLE)
+    assert (
+        list(administrator.get(f"{ADDRESS}/hook").json()) == list(ReceiverSerializer().fields) == list(RECEIVER_EXAMPLE)
+    )
     message = post(administrator, {}, "/hook/test").json()
     assert list(message) == list(ReceiverMessageSerializer().fields) == list(MESSAGE_EXAMPLE)
     add_alert()
@@ -90,7 +92,10 @@ def test_no_answer_has_a_secret(administrator: APIClient) -> None:
     add_message(receiver, MessageState.DROPPED, answer="500 Broken")
     answers = [post(administrator, HOOK), administrator.patch(f"{ADDRESS}/hook", {"name": "other"}, format="json")]
     answers += [administrator.get(f"{ADDRESS}{path}") for path in ("", "/other", "/messages", "/alerts")]
-    answers += [post(administrator, {"name": "x", "url": f"x:{SECRET}"}), post(administrator, {"name": "x", "url": [SECRET]})]
+    answers += [
+        post(administrator, {"name": "x", "url": f"x:{SECRET}"}),
+        post(administrator, {"name": "x", "url": [SECRET]}),
+    ]
     assert not any(SECRET in answer.content.decode() for answer in answers)
 
 
@@ -127,7 +132,12 @@ def test_an_invalid_receiver_is_refused(administrator: APIClient, body: Any) -> 
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [({}, "/name"), ({"name": "x"}, "/url"), (PHONE | {"enabled": 1}, "/enabled"), (PHONE | {"password": "x"}, "/password")],
+    [
+        ({}, "/name"),
+        ({"name": "x"}, "/url"),
+        (PHONE | {"enabled": 1}, "/enabled"),
+        (PHONE | {"password": "x"}, "/password"),
+    ],
 )
 def test_an_invalid_member_is_refused_with_its_pointer(administrator: APIClient, body: Any, pointer: str) -> None:
     response = post(administrator, body)

@@ -16,8 +16,8 @@ from django.core.management import CommandError, call_command
 
 from tests.installation import Installation
 from tests.management.terminals import type_into
-from tests.receivers.web_receiver import Reply, running_receiver
 from tests.operations.alert_parts import PROBLEM, add_alert, add_message, let_fail, stored_error
+from tests.receivers.web_receiver import Reply, running_receiver
 from tvarr_backup.management.commands import receiver as command
 from tvarr_backup.operations.alert_models import MessageState, OutboxMessage, Receiver
 from tvarr_backup.operations.receivers import add_receiver, address_of, store_environment
@@ -224,7 +224,10 @@ def sending(installation: Installation) -> Iterator[None]:
 
 
 def test_a_test_prints_the_answer_or_why_there_is_none(prepared: Installation) -> None:
-    with running_receiver(lambda asked: Reply(200 if asked.path == "/good" else 500, b"tide")) as web, sending(prepared):
+    with (
+        running_receiver(lambda asked: Reply(200 if asked.path == "/good" else 500, b"tide")) as web,
+        sending(prepared),
+    ):
         for name in ("good", "bad"):
             url = f"webhook+{web.url}/{name}"
             prepared.ok("receiver", "add", name, "--url-file", "-", stdin=url)

@@ -9,7 +9,9 @@ from tvarr_backup.operations.alert_models import Alert, AlertEvent, MessageState
 from tvarr_backup.operations.outbox import Content, queue_message
 from tvarr_backup.sentences import Sentence
 
-PROBLEM = Sentence("{host} did not accept the request: {answer:clause}.", host='"https://hooks.example"', answer="500 Broken")
+PROBLEM = Sentence(
+    "{host} did not accept the request: {answer:clause}.", host='"https://hooks.example"', answer="500 Broken"
+)
 
 
 def stored_error(problem: Sentence = PROBLEM) -> dict[str, Any]:
@@ -23,7 +25,9 @@ def stored_error(problem: Sentence = PROBLEM) -> dict[str, Any]:
 
 def add_message(receiver: Receiver, state: MessageState = MessageState.SENT, **columns: Any) -> OutboxMessage:
     """Store a message about a failed backup."""
-    content = Content(AlertEvent.BACKUP_FAILED, "backup_failed", "tvarr-backup on harbour: backup failed", "The disk is full.")
+    content = Content(
+        AlertEvent.BACKUP_FAILED, "backup_failed", "tvarr-backup on harbour: backup failed", "The disk is full."
+    )
     message = queue_message(receiver, content, datetime.now(UTC))
     assert message is not None
     OutboxMessage.objects.filter(pk=message.pk).update(state=state, **columns)
@@ -44,7 +48,10 @@ def let_fail(receiver: Receiver, problem: Sentence = PROBLEM, **columns: Any) ->
     return receiver
 
 
-def add_alert(key: str = "backup_failed", sentence: Sentence = Sentence("The last backup failed: the disk is full.")) -> Alert:
+FULL = Sentence("The last backup failed: the disk is full.")
+
+
+def add_alert(key: str = "backup_failed", sentence: Sentence = FULL) -> Alert:
     """Store a problem that was reported two hours ago."""
     since = datetime.now(UTC) - timedelta(hours=2)
     event = AlertEvent(key.partition(":")[0])

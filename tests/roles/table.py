@@ -295,7 +295,11 @@ CALLS: dict[str, Row] = {
             (
                 "POST",
                 _API_RECEIVERS,
-                {"does": "add a receiver", "answer": 201, "body": {"name": "new", "url": "ntfys://ntfy.example.com/new"}},
+                {
+                    "does": "add a receiver",
+                    "answer": 201,
+                    "body": {"name": "new", "url": "ntfys://ntfy.example.com/new"},
+                },
             ),
             ("GET", f"{_API_RECEIVERS}/alerts", {}),
             ("GET", f"{_API_RECEIVERS}/messages", {"does": "list messages"}),

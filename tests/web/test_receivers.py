@@ -294,7 +294,10 @@ def test_a_test_message_is_queued_and_the_page_waits_for_its_answer(client: Clie
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        ({"state": MessageState.SENT, "answer": "204 No Content", "sent_at": datetime.now(UTC)}, "Answer: 204 No Content"),
+        (
+            {"state": MessageState.SENT, "answer": "204 No Content", "sent_at": datetime.now(UTC)},
+            "Answer: 204 No Content",
+        ),
         ({"state": MessageState.DROPPED, **stored_error()}, "did not accept the request: 500 Broken."),
         ({"created_at": datetime.now(UTC) - timedelta(minutes=10)}, "Is it running?"),
     ],

@@ -36,6 +36,9 @@ from tvarr_backup.receivers.addresses import ReceiverKind
 _COLUMNS = {"name": "name", "enabled": "is_enabled", "daily_reminder": "reminds_daily"}
 """The columns of a receiver by their members."""
 KINDS = [*map(str, ReceiverKind), PING]
+STATES = ReceiverState.values
+MESSAGE_STATES = MessageState.values
+_EVENT_HELP = f"One of {', '.join(f'`{event}`' for event in AlertEvent.values)}. Newer versions may have more."
 
 # --- Answers ---------------------------------------------------------------------------------------------------------
 
@@ -51,7 +54,7 @@ class ReceiverSerializer(serializers.Serializer[Any]):
     )
     enabled = serializers.BooleanField(help_text="`false` if the receiver is paused.")
     daily_reminder = serializers.BooleanField(help_text="Whether it is reminded once a day of problems that last.")
-    state = serializers.ChoiceField(choices=ReceiverState.values)
+    state = serializers.ChoiceField(choices=STATES)
     failing_since = serializers.DateTimeField(allow_null=True)
     failures = serializers.IntegerField(help_text="How many attempts have failed in a row.")
     next_attempt_at = serializers.DateTimeField(
@@ -82,12 +85,12 @@ class ReceiverMessageSerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField(help_text="The same at each attempt. Webhooks get it, so they can ignore duplicates.")
     receiver = serializers.CharField()
-    event = serializers.ChoiceField(choices=AlertEvent.values, help_text="More may be added.")
+    event = serializers.CharField(help_text=_EVENT_HELP)
     is_over = serializers.BooleanField(help_text="Whether it says that the problem has ended.")
     subject = serializers.CharField()
     text = serializers.CharField()
     data = _Facts(help_text="What webhooks get as `data`.")  # type: ignore[assignment]  # the property is of the base
-    state = serializers.ChoiceField(choices=MessageState.values)
+    state = serializers.ChoiceField(choices=MESSAGE_STATES)
     attempts = serializers.IntegerField()
     next_attempt_at = serializers.DateTimeField(
         allow_null=True, help_text="When a waiting message is sent again after a failure; null for immediately."
@@ -103,7 +106,7 @@ class AlertSerializer(serializers.Serializer[Any]):
     """A problem that was reported and still holds."""
 
     key = serializers.CharField(help_text="Identifies the problem, such as `location_behind:nas`.")
-    event = serializers.ChoiceField(choices=AlertEvent.values, help_text="More may be added.")
+    event = serializers.CharField(help_text=_EVENT_HELP)
     message = serializers.CharField(help_text="Human-readable.")
     since = serializers.DateTimeField()
     reminded_at = serializers.DateTimeField(help_text="When it was reported or reminded of the last time.")
@@ -127,7 +130,7 @@ _URL_HELP = (
     "Such as `mailto:me@example.com`, `webhook+https://example.com/path`, or an address of apprise such as "
     "`ntfys://ntfy.sh/topic`. It is stored encrypted."
 )
-_SECRET_HELP = "The signing secret of a webhook: `whsec_` and 24 to 64 bytes in base64."
+_SIGNING_HELP = "The signing secret of a webhook: `whsec_` and 24 to 64 bytes in base64."
 
 
 class NewReceiverSerializer(StrictSerializer):
@@ -135,7 +138,7 @@ class NewReceiverSerializer(StrictSerializer):
 
     name = Text(help_text="Lower-case letters, digits and hyphens, such as `phone-2`.")
     url = _Unshown(help_text=_URL_HELP)
-    signing_secret = _Unshown(required=False, help_text=f"{_SECRET_HELP} Without it, one is made and answered once.")
+    signing_secret = _Unshown(required=False, help_text=f"{_SIGNING_HELP} Without it, one is made and answered once.")
     enabled = Flag(required=False, help_text="`false` pauses the receiver.")
     daily_reminder = Flag(required=False, help_text="Remind once a day of problems that last.")
 
@@ -145,7 +148,7 @@ class ReceiverChangeSerializer(NewReceiverSerializer):
 
     name = Text(required=False, help_text="Another name.")
     url = _Unshown(required=False, help_text=_URL_HELP)
-    signing_secret = _Unshown(required=False, help_text=_SECRET_HELP)
+    signing_secret = _Unshown(required=False, help_text=_SIGNING_HELP)
 
 
 # --- Examples --------------------------------------------------------------------------------------------------------
@@ -337,7 +340,7 @@ class MessageViewSet(StrictView, viewsets.GenericViewSet[OutboxMessage]):
         summary="List messages to receivers, newest first",
         parameters=[
             OpenApiParameter("receiver", str, description="The name of a receiver."),
-            OpenApiParameter("state", str, enum=MessageState.values),
+            OpenApiParameter("state", str, enum=MESSAGE_STATES),
         ],
         responses={200: ReceiverMessageSerializer(many=True), **problems(400, 404)},
         examples=[response_example("A test message", MESSAGE_EXAMPLE)],
@@ -347,7 +350,7 @@ class MessageViewSet(StrictView, viewsets.GenericViewSet[OutboxMessage]):
         state = request.query_params.get("state")
         if state is not None:
             if state not in MessageState:
-                sentence = f"Expected {format_choices(MessageState.values)}, got {quoted(state)}."
+                sentence = f"Expected {format_choices(MESSAGE_STATES)}, got {quoted(state)}."
                 raise field_error("state", sentence, "invalid_choice")
             found = found.filter(state=state)
         return self.get_paginated_response([_message_for_api(one) for one in self.paginate_queryset(found) or []])

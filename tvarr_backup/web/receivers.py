@@ -27,7 +27,11 @@ _MESSAGES_SHOWN = 10
 
 _KINDS = (
     (ReceiverKind.MAIL, "Mail", "To one mail address"),
-    (ReceiverKind.APPRISE, "ntfy, Telegram and others", "Gotify, Discord, Matrix, Home Assistant and all others that apprise knows"),
+    (
+        ReceiverKind.APPRISE,
+        "ntfy, Telegram and others",
+        "Gotify, Discord, Matrix, Home Assistant and all others that apprise knows",
+    ),
     (ReceiverKind.WEBHOOK, "Webhook", "Signed JSON, for a program of your own"),
 )
 

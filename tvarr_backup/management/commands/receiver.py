@@ -55,7 +55,9 @@ class Command(TerminalCommand):
             added.add_argument("name", help="name of the receiver")
             return added
 
-        _add_options(add_named("add", "Add a receiver of alerts: mail, a webhook, or any service of apprise.", self._add))
+        _add_options(
+            add_named("add", "Add a receiver of alerts: mail, a webhook, or any service of apprise.", self._add)
+        )
         add("list", "List receivers and their states.", self._list)
         add_named("show", "Show a receiver, without its secrets.", self._show)
         change = add_named("change", "Change a receiver.", self._change)
@@ -71,7 +73,9 @@ class Command(TerminalCommand):
         listing = add("messages", "List messages to receivers, newest first.", self._list_messages)
         listing.add_argument("name", nargs="?", help="only those to this receiver")
         listing.add_argument("--state", choices=MessageState.values, help="only those in this state")
-        listing.add_argument("--limit", metavar="NUMBER", type=read_count, default=_MESSAGES, help=f"default: {_MESSAGES}")
+        listing.add_argument(
+            "--limit", metavar="NUMBER", type=read_count, default=_MESSAGES, help=f"default: {_MESSAGES}"
+        )
         add("alerts", "List problems that were reported and still hold.", self._list_alerts)
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -97,7 +101,9 @@ class Command(TerminalCommand):
         )
         name = saved.receiver.name
         self._print_saved(
-            saved, saved.new_signing_secret, f"Added receiver {name}. Test it with `{program.NAME} receiver test {name}`."
+            saved,
+            saved.new_signing_secret,
+            f"Added receiver {name}. Test it with `{program.NAME} receiver test {name}`.",
         )
 
     def _change(self, options: dict[str, Any]) -> None:
