@@ -73,8 +73,11 @@ def _is_ok(health: Health, subject: Subject) -> bool:
 
 def _is_problem(subject: Subject, check: HealthCheck, health: Health) -> bool:
     """Return whether a check found a problem. A failed backup is known from its operation, not from the schedule."""
+    records = health.observation.records
     if subject is Subject.SCHEDULE:
         return health.expected.is_overdue
+    if subject is Subject.ALERTS:  # that nothing is sent cannot be sent
+        return records is not None and bool(records.alerts.failing(health.observation.at))
     return check.state is not HealthState.OK
 
 

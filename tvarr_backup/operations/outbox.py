@@ -102,7 +102,7 @@ def queue_test(receiver: Receiver) -> OutboxMessage:
 def find_unclaimed(now: datetime) -> QuerySet[OutboxMessage]:
     """Return the waiting messages that no process is sending. A claim that ends too late was made with a wrong clock."""
     waiting = OutboxMessage.objects.filter(state=MessageState.WAITING)
-    return waiting.filter(Q(claimed_until=None) | Q(claimed_until__lte=now) | Q(claimed_until__gt=now + CLAIM))
+    return waiting.filter(Q(claimed_until=None) | Q(claimed_until__lte=now) | Q(claimed_until__gt=now + 2 * CLAIM))
 
 
 def drop_messages(receiver: Receiver, messages: QuerySet[OutboxMessage], reason: str) -> None:

@@ -75,7 +75,7 @@ def add_receiver(name: str, url: str, *, signing_secret: str = "", **columns: An
         setattr(receiver, column, value)
     _validate(receiver)
     receiver.save(force_insert=True)
-    logger.info("receiver.added", receiver=name, kind=receiver.kind)
+    logger.info("receiver.added", receiver=name, kind=str(receiver.kind))
     return SavedReceiver(receiver, made)
 
 
