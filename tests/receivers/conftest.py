@@ -38,6 +38,7 @@ def make_context(authority: Authority) -> MakeContext:
 @pytest.fixture
 def _trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine trusts the authority of the tests."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
 
 

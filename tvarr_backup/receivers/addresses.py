@@ -91,11 +91,7 @@ def parse_receiver(url: str) -> ReceiverAddress:
         raise ReceiverInvalid(
             'Expected an address such as "mailto:me@example.com", "webhook+https://example.com/path" or "ntfys://ntfy.sh/topic".'
         )
-    if len(url) > MOST_OF_ADDRESS or any(find_hidden(url)) or " " in url:
-        raise ReceiverInvalid(
-            "Expected an address of at most {most} characters without spaces and control characters.",
-            most=MOST_OF_ADDRESS,
-        )
+    _check_characters(url)
     if scheme == "mailto" and not rest.startswith("//"):
         return _parse_mail(rest)
     if scheme in {"webhook+http", "webhook+https"}:
@@ -130,6 +126,22 @@ def _parse_apprise(scheme: str, rest: str) -> ReceiverAddress:
     if scheme in {"http", "https"}:
         raise ReceiverInvalid('For a webhook, write "webhook+{scheme}://" instead of "{scheme}://".', scheme=scheme)
     return ReceiverAddress(ReceiverKind.APPRISE, f"{scheme}://…", f"{scheme}:{rest}")
+
+
+def check_ping_url(url: str) -> str:
+    """Return the address of a monitor as it can be displayed, without its path. Raises `ReceiverInvalid`."""
+    if not re.match(r"https?://", url, re.ASCII):
+        raise ReceiverInvalid('Expected an address that begins with "https://" or "http://".')
+    _check_characters(url)
+    return describe_url(url)
+
+
+def _check_characters(url: str) -> None:
+    if len(url) > MOST_OF_ADDRESS or any(find_hidden(url)) or " " in url:
+        raise ReceiverInvalid(
+            "Expected an address of at most {most} characters without spaces and control characters.",
+            most=MOST_OF_ADDRESS,
+        )
 
 
 def describe_url(url: str) -> str:

@@ -144,7 +144,8 @@ class _Session(smtplib.SMTP):
 
     def _clean(self, code: int, answer: bytes | str) -> str:
         text = answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
-        return hide_secrets(f"{code} {text}", [self._server.password])
+        password = self._server.password
+        return hide_secrets(f"{code} {text}", [password, f"{self._server.user}\0{password}"] if password else [])
 
     def send(self, s: object) -> None:
         assert self.sock is not None

@@ -34,7 +34,7 @@ class MailServer:
     encryption: Encryption
     host: str
     port: int
-    user: str
+    user: str = field(repr=False)
     password: str = field(repr=False)
     sender: str
 

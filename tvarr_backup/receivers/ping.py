@@ -6,11 +6,11 @@ import re
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from tvarr_backup.errors import ReceiverFailed, ReceiverInvalid
+from tvarr_backup.errors import ReceiverFailed
 from tvarr_backup.quoting import cut, quoted
-from tvarr_backup.receivers.addresses import MOST_OF_ADDRESS, describe_url
+from tvarr_backup.receivers.addresses import check_ping_url
 from tvarr_backup.receivers.web_requests import WebAnswer, request
-from tvarr_backup.texts import escape_hidden, find_hidden
+from tvarr_backup.texts import escape_hidden
 
 TIMEOUT_SECONDS = 30.0
 """A slow monitor has this long to answer. It delays no backup, because the process that sends alerts calls it."""
@@ -25,18 +25,6 @@ class PingKind(StrEnum):
     START = "start"
     SUCCESS = "success"
     FAILURE = "failure"
-
-
-def check_ping_url(url: str) -> str:
-    """Return the address as it can be displayed, without its path. Raises `ReceiverInvalid`."""
-    if not re.match(r"https?://", url, re.ASCII):
-        raise ReceiverInvalid('Expected an address that begins with "https://" or "http://".')
-    if len(url) > MOST_OF_ADDRESS or any(find_hidden(url)) or " " in url:
-        raise ReceiverInvalid(
-            "Expected an address of at most {most} characters without spaces and control characters.",
-            most=MOST_OF_ADDRESS,
-        )
-    return describe_url(url)
 
 
 def ping(url: str, kind: PingKind, reason: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> str:

@@ -21,7 +21,7 @@ def hide_secrets(text: str, secrets: Iterable[str]) -> str:
     forms = sorted({form for secret in secrets for form in _encode(secret) if form}, key=len, reverse=True)
     if forms:
         pattern = "|".join(re.escape(form) if len(form) >= _LONG else rf"\b{re.escape(form)}\b" for form in forms)
-        text = re.sub(pattern, "…", text, flags=re.IGNORECASE)
+        text = re.sub(rf"(?:{pattern})(?:[.:/@-]?(?:{pattern}))*", "…", text, flags=re.IGNORECASE)
     return cut(escape_hidden(" ".join(text.split())), MOST_OF_ANSWER)
 
 
@@ -46,4 +46,6 @@ def _encode(secret: str) -> Iterator[str]:
         yield quote(form, safe="")
         yield html.escape(form)
         for bytes_of_it in (form.encode("utf-8", "replace"), f"\0{form}".encode("utf-8", "replace")):
-            yield base64.b64encode(bytes_of_it).decode().rstrip("=")
+            encoded = base64.b64encode(bytes_of_it).decode()
+            yield encoded
+            yield encoded.rstrip("=")
