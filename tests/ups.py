@@ -46,9 +46,10 @@ class Up:
             return False
 
     def is_complete(self) -> bool:
-        """Whether all that belongs to it runs: itself, gunicorn with two workers, our worker."""
+        """Whether all that belongs to it runs: itself, gunicorn with two workers, our worker, and what sends alerts."""
         ready = self.log.count(" worker.started ") == self.starts("worker")
-        return ready and len(family(self.process.pid)) == 5 and self.answers()
+        ready &= self.log.count(" sender.started ") == self.starts("alerts")
+        return ready and len(family(self.process.pid)) == 6 and self.answers()
 
     def starts(self, word: str) -> int:
         """How often the log says that one of the two programs was started."""
