@@ -158,9 +158,9 @@ sentence = Sentence("The backup of {time} failed: the disk is full.", time="2 No
 Alert.objects.create(
     key="backup_failed", event="backup_failed", sentence=sentence.as_data(), since=now - timedelta(hours=3), reminded_at=now
 )
-late = Sentence("{name} has been without all copies since {time}.", name="nas", time="1 Nov 2026, 02:00")
+copying = Sentence("Copying to {name} failed: the server does not answer.", name="nas")
 Alert.objects.create(
-    key="location_behind:nas", event="location_behind", sentence=late.as_data(), since=now - timedelta(hours=9), reminded_at=now
+    key="copy_failed:nas", event="copy_failed", sentence=copying.as_data(), since=now - timedelta(hours=9), reminded_at=now
 )
 Receiver.objects.filter(name="phone").update(reminds_daily=True)
 subject = "Backup failed (tvarr-backup on harbour)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,12 @@ def test_an_empty_list_says_that_problems_are_only_shown_here(client: Client) ->
 
 def test_the_list_shows_state_reason_and_next_attempt(client: Client, phone: Receiver) -> None:
     assert "Not tried yet" in text_of(client.get(ALL))
-    let_fail(phone)
+    add_message(let_fail(phone), MessageState.WAITING)
     text = text_of(client.get(ALL))
     assert "Failing , since" in text
     assert "https://hooks.example did not accept the request: 500 Broken." in text.replace('"', "")
     assert "Apprise: ntfys://…" in text
+    assert re.search(r" 1 Next attempt: .* \(in (2|3) hours\)", text)
 
 
 def test_receivers_of_the_environment_are_shown_as_such(client: Client, from_environment: Receiver) -> None:
@@ -152,11 +154,12 @@ def test_a_mail_address_is_added(client: Client, settings: Any) -> None:
     add(client, "mail", address="me@example.com")
     assert Receiver.objects.get().url == "mailto:me@example.com"
     assert client.get(f"{HERE}change/").context["form"]["address"].value() == "me@example.com"
+    assert "Mail is sent from me@example.com by the server mail.example" in text_of(client.get(f"{ALL}add/?kind=mail"))
 
 
 def test_mail_without_a_server_is_refused(client: Client) -> None:
     answer = add(client, "mail", address="me@example.com")
-    assert "Set EMAIL_URL in the environment" in text_of(answer)
+    assert "Set EMAIL_URL in the environment" in " ".join(answer.context["form"].non_field_errors())
     assert not Receiver.objects.exists()
 
 

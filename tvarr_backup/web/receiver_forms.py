@@ -26,6 +26,11 @@ _EXPECTED = {
     ReceiverKind.APPRISE: 'an address of apprise such as "ntfys://ntfy.sh/topic"',
 }
 
+_HINTS = {
+    ReceiverKind.WEBHOOK: 'Such as "https://hooks.example.com/path".',
+    ReceiverKind.APPRISE: 'Such as "ntfys://ntfy.sh/topic".',
+}
+
 
 class _UnshownInput(forms.TextInput):
     """A text that may be secret. It is shown while it is typed, and never sent back to the browser."""
@@ -40,7 +45,8 @@ class ReminderForm(Styled, forms.Form):
     reminds_daily = forms.BooleanField(
         required=False,
         label="Daily reminder",
-        help_text="Once a day, a message lists the problems that last. Without it, there is one message when a problem begins, and one when it is over.",
+        help_text="Once a day, a message lists the problems that last. Without it, there is one message when a problem begins, "
+        "and one when it is over.",
     )
 
     def __init__(self, receiver: Receiver, *args: Any, **kwargs: Any) -> None:
@@ -94,7 +100,7 @@ class ReceiverForm(ReminderForm):
         elif not is_new:
             field.help_text = "Stored, and not shown. Leave it empty to keep it."
         else:
-            field.help_text = f"It is stored encrypted and not shown again. Expected is {_EXPECTED[self.kind]}."
+            field.help_text = f"{_HINTS[self.kind]} It is stored encrypted, and not shown again."
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -111,6 +117,8 @@ class ReceiverForm(ReminderForm):
         text: str = self.cleaned_data["address"]
         if not text:
             return ""
+        if "://" not in text and self.kind is not ReceiverKind.MAIL:
+            raise ValidationError(f"Expected {_EXPECTED[self.kind]}.")
         url = self._with_scheme(text)
         try:
             kind = parse_receiver(url).kind

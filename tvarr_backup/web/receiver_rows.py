@@ -29,9 +29,10 @@ _SENT_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class ReceiverRow:
-    """A receiver."""
+    """A receiver, and how many messages wait for it."""
 
     receiver: Receiver
+    waiting: int = 0
 
     @property
     def address(self) -> str:
@@ -61,7 +62,7 @@ class ReceiverRow:
 
     @property
     def next_attempt(self) -> datetime | None:
-        """When a failing receiver is tried again, if messages wait for that."""
+        """When messages are sent to a failing receiver again, or None for immediately."""
         return self.receiver.next_attempt_at if self.state is ReceiverState.FAILING else None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -53,7 +55,9 @@ def _page_of(receiver: Receiver) -> HttpResponse:
 @refuse_on_page
 def receivers(request: HttpRequest) -> HttpResponse:
     """List receivers with their states, the monitor that gets pings, and the present problems."""
-    rows = [ReceiverRow(one) for one in actions.find_receivers(_actor(request))]
+    waiting = Count("messages", filter=Q(messages__state=MessageState.WAITING))
+    found = actions.find_receivers(_actor(request)).annotate(waiting=waiting)
+    rows = [ReceiverRow(one, one.waiting) for one in found]
     context = {
         "rows": [row for row in rows if not row.is_ping],
         "ping": next((row for row in rows if row.is_ping), None),
@@ -105,7 +109,7 @@ def receiver(request: HttpRequest, receiver: str) -> HttpResponse:
     found = actions.find_receiver(_actor(request), receiver)
     latest = found.messages.select_related("receiver")[:_MESSAGES_SHOWN]
     context = {
-        "row": ReceiverRow(found),
+        "row": ReceiverRow(found, found.messages.filter(state=MessageState.WAITING).count()),
         "test": find_test(found),
         "messages_shown": [MessageRow(one) for one in latest],
     }
@@ -158,7 +162,11 @@ def add(request: HttpRequest) -> HttpResponse:
             messages.success(request, "Receiver added. Send a test message to see whether it works.")
             return _answer(request, saved, saved.new_signing_secret)
     title = next(label for known, label, _description in _KINDS if known == kind)
-    return render(request, "web/receiver_add.html", {"form": form, "kind": kind, "title": title})
+    return render(
+        request,
+        "web/receiver_add.html",
+        {"form": form, "kind": kind, "title": title, "mail_server": settings.MAIL_SERVER},
+    )
 
 
 @login_required
@@ -206,5 +214,5 @@ def remove(request: HttpRequest, receiver: str) -> HttpResponse:
         messages.success(request, f"Receiver {receiver} removed.")
         return HttpResponseRedirect(reverse("receivers"))
     found = actions.find_receiver(_actor(request), receiver)
-    waiting = found.messages.filter(state=MessageState.WAITING).count()
-    return render(request, "web/receiver_remove.html", {"row": ReceiverRow(found), "waiting": waiting})
+    row = ReceiverRow(found, found.messages.filter(state=MessageState.WAITING).count())
+    return render(request, "web/receiver_remove.html", {"row": row})
