@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -55,10 +55,8 @@ def running_mail(
     tls: ssl.SSLContext | None = None,
     starttls: ssl.SSLContext | None = None,
     needs_password: bool = False,
-    configure: Callable[[MailReceiver], None] = lambda _receiver: None,
 ) -> Iterator[MailReceiver]:
     receiver = MailReceiver()
-    configure(receiver)
     options: dict[str, Any] = {"tls_context": starttls, "require_starttls": starttls is not None}
     if needs_password:
         # aiosmtpd does not require a password on a connection that is not encrypted.

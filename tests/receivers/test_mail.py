@@ -122,7 +122,9 @@ def test_a_password_to_another_machine_needs_encryption() -> None:
 @pytest.mark.parametrize("kind", ["tls", "starttls"])
 def test_an_unknown_certificate_is_refused(kind: str, make_context: MakeContext) -> None:
     scheme = {"tls": "smtps", "starttls": "smtp+tls"}[kind]
-    with running_mail(**{kind: make_context()}) as receiver, pytest.raises(ReceiverUntrusted):
+    context = make_context()
+    server = running_mail(tls=context) if kind == "tls" else running_mail(starttls=context)
+    with server as receiver, pytest.raises(ReceiverUntrusted):
         _send(f"{scheme}://127.0.0.1:{receiver.port}?from={USER}")
     assert receiver.mails == []
 
