@@ -42,22 +42,22 @@ def test_a_problem_says_what_it_is() -> None:
     assert not content.is_over
 
 
-def test_an_end_says_what_it_was_and_how_long_it_lasted() -> None:
+def test_an_end_says_what_it_was_and_how_long_ago_it_was_reported() -> None:
     content = write(OVER, before=held())
     assert content.subject == "A worker is running again (tvarr-backup on attic)"
-    assert content.text == (
-        "This is so now.\n\nThe problem began on 2 Nov 2026, 12:00 and lasted 3 hours:\nNo worker is running."
-    )
+    assert content.text == ("This is so now.\n\nReported 3 hours earlier, on 2 Nov 2026, 12:00:\nNo worker is running.")
     assert content.is_over
 
 
 def test_after_the_clock_was_put_back_no_duration_is_given() -> None:
     content = write(OVER, before=held(since=NOON + timedelta(days=9)))
-    assert "The problem began on 11 Nov 2026, 12:00:\nNo worker" in content.text
+    assert "\n\nReported on 11 Nov 2026, 12:00:\nNo worker" in content.text
 
 
 def test_what_got_worse_says_since_when() -> None:
-    assert write(WORSE, before=held()).text.endswith("The problem began on 2 Nov 2026, 12:00 and is now worse.")
+    assert write(WORSE, before=held()).text.endswith(
+        "The problem was first reported on 2 Nov 2026, 12:00 and is now worse."
+    )
 
 
 def test_a_message_about_a_location_names_it() -> None:
@@ -67,7 +67,7 @@ def test_a_message_about_a_location_names_it() -> None:
 def test_a_reminder_lists_all_problems() -> None:
     content = write_reminder([held(), held()], NOON)
     assert content.subject == "Reminder: 2 problems have not ended (tvarr-backup on attic)"
-    assert content.text.count("Since 2 Nov 2026, 12:00: No worker is running.") == 2
+    assert content.text.count("Reported on 2 Nov 2026, 12:00: No worker is running.") == 2
 
 
 @pytest.mark.parametrize("event", EVENTS)

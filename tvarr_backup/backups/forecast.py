@@ -17,8 +17,8 @@ def count_fitting(free: int, used: int, listing: Listing, policy: Policy, times:
     `free` are the free bytes of the disk, and `used` those of the database, which is assumed not to grow.
     """
     archive = archive_bytes(used, listing)
-    needed, kept = estimate(used + archive), estimate(archive)
-    if free - len(times) * kept >= needed:
+    needed = estimate(used + archive)
+    if free - len(times) * archive >= needed:
         return len(times)
     backups = list(listing.backups)
     for number, time in enumerate(times):
@@ -26,7 +26,7 @@ def count_fitting(free: int, used: int, listing: Listing, policy: Policy, times:
             return number
         backups.append(_expect(time, archive, seq=_next_seq(backups)))
         gone = expired(backups, policy, time)
-        free += sum(backup.sidecar.compressed_size for backup in gone) - kept
+        free += sum(backup.sidecar.compressed_size for backup in gone) - archive
         names = {backup.filename for backup in gone}
         backups = [backup for backup in backups if backup.filename not in names]
     return len(times)

@@ -22,7 +22,7 @@ _TITLES: Mapping[str, tuple[str, str]] = {
     AlertEvent.VERIFICATION_FAILED: ("Verification failed", "Verification works again"),
     AlertEvent.COPY_FAILED: ("Copying to {name} failed", "Copying to {name} works again"),
     AlertEvent.COPY_DAMAGED: ("Copy in {name} damaged", "No damaged copies in {name} any more"),
-    AlertEvent.LOCATION_BEHIND: ("{name} is behind", "{name} is not behind any more"),
+    AlertEvent.LOCATION_BEHIND: ("Location {name} is behind", "Location {name} is not behind any more"),
     AlertEvent.RESTORE_IMPOSSIBLE: ("Restore not possible", "Restore possible again"),
     AlertEvent.REHEARSAL_FAILED: ("Rehearsal failed", "Rehearsal succeeded again"),
     AlertEvent.DISK_FILLING: ("Disk will soon be full", "Disk has enough room again"),
@@ -56,7 +56,7 @@ def write_change(change: Change, now: datetime) -> Content:
 def write_reminder(held: Sequence[Held], now: datetime) -> Content:
     """Return the reminder of all problems that have not ended."""
     count = "1 problem has" if len(held) == 1 else f"{len(held)} problems have"
-    parts = [f"Since {format_time(one.since)}: {one.message}" for one in held]
+    parts = [f"Reported on {format_time(one.since)}: {one.message}" for one in held]
     return Content(
         event=AlertEvent.REMINDER,
         key=AlertEvent.REMINDER,
@@ -76,12 +76,12 @@ def _describe_history(change: Change) -> list[str]:
         return []
     since = format_time(held.since)
     if change.kind is ChangeKind.WORSE:
-        return [f"The problem began on {since} and is now worse."]
+        return [f"The problem was first reported on {since} and is now worse."]
     if change.kind is not ChangeKind.OVER:
         return []
-    lasted = change.at - held.since  # negative if the clock was put back
-    length = f" and lasted {format_duration(lasted)}" if lasted > timedelta() else ""
-    return [f"The problem began on {since}{length}:\n{held.message}"]
+    distance = change.at - held.since  # negative if the clock was put back
+    earlier = f" {format_duration(distance)} earlier," if distance > timedelta() else ""
+    return [f"Reported{earlier} on {since}:\n{held.message}"]
 
 
 def _data(change: Change, now: datetime) -> dict[str, Any]:
