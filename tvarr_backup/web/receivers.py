@@ -56,7 +56,7 @@ def _page_of(receiver: Receiver) -> HttpResponse:
 def receivers(request: HttpRequest) -> HttpResponse:
     """List receivers with their states, the monitor that gets pings, and the present problems."""
     waiting = Count("messages", filter=Q(messages__state=MessageState.WAITING))
-    found = actions.find_receivers(_actor(request)).annotate(waiting=waiting)
+    found = actions.find_receivers(_actor(request)).annotate(waiting=waiting).order_by("name")
     rows = [ReceiverRow(one, one.waiting) for one in found]
     context = {
         "rows": [row for row in rows if not row.is_ping],
