@@ -17,9 +17,8 @@ from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import ReceiverInvalid
 from tvarr_backup.locations.variables import PREFIX, LocationVariables, find_locations
-from tvarr_backup.receivers.addresses import ReceiverAddress, parse_receiver
+from tvarr_backup.receivers.addresses import ReceiverAddress, check_ping_url, parse_receiver
 from tvarr_backup.receivers.mail_servers import MailServer, parse_mail_server
-from tvarr_backup.receivers.ping import check_ping_url
 
 T = TypeVar("T")
 SQLITE = "tvarr_backup.sqlite3"

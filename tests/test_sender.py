@@ -18,17 +18,16 @@ import pytest
 from tests.installation import ROOT, Installation
 from tests.processes import wait_until
 from tests.receivers.web_receiver import Received, Reply, WebReceiver, running_receiver
-from tests.workers import RunningWorker
 
 _PATIENCE_SECONDS = 120
 
 
-class RunningSender:
-    """A process `notify`."""
+class Running:
+    """A process `notify` or `worker`."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, command: str = "notify") -> None:
         self.process = subprocess.Popen(
-            installation.command("notify"), env=installation.variables(), stderr=subprocess.PIPE, text=True
+            installation.command(command), env=installation.variables(), stderr=subprocess.PIPE, text=True
         )
 
     def end(self) -> str:
@@ -57,44 +56,48 @@ def rows(installation: Installation, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
-@pytest.fixture
-def sender(prepared: Installation) -> Iterator[Callable[[], RunningSender]]:
-    """Starts senders, and ends them."""
-    running: list[RunningSender] = []
+Start = Callable[..., Running]
 
-    def start() -> RunningSender:
-        running.append(RunningSender(prepared))
+
+@pytest.fixture
+def start(prepared: Installation) -> Iterator[Start]:
+    """Starts a process, by default `notify`, waits until it runs, and ends it after the test."""
+    running: list[Running] = []
+
+    def start(command: str = "notify", file: str = "sender") -> Running:
+        running.append(Running(prepared, command))
+        pid = f'"pid": {running[-1].process.pid},'
+        path = prepared.data / file
+        wait_for(lambda: path.is_file() and pid in path.read_text(), f"{command} runs")
         return running[-1]
 
     yield start
     for one in running:
         if one.process.poll() is None:
             one.end()
+        elif one.process.stderr:
+            one.process.stderr.close()
 
 
-def test_a_worker_that_is_killed_is_reported_and_so_is_its_return(
-    prepared: Installation, sender: Callable[[], RunningSender]
-) -> None:
+def test_a_worker_that_is_killed_is_reported_and_so_is_its_return(prepared: Installation, start: Start) -> None:
     with running_receiver() as web:
-        worker = RunningWorker(with_receiver(prepared, web))
-        sending = sender()
+        with_receiver(prepared, web)
+        worker = start("worker", "worker")
+        sending = start()
         wait_for(lambda: bool(rows(prepared, "SELECT 1 FROM operations_receiver")), "the receiver is stored")
         worker.process.kill()
         worker.process.wait()
         killed = time.monotonic()
         wait_for(lambda: ("worker_stopped", False) in messages(web), "the message")
         print(f"\nThe dead worker was reported after {time.monotonic() - killed:.0f} s.")  # noqa: T201  # for reading
-        worker = RunningWorker(prepared)
+        start("worker", "worker")
         wait_for(lambda: ("worker_stopped", True) in messages(web), "the end")
-        worker.end()
         logged = sending.end()
         assert messages(web) == [("worker_stopped", False), ("worker_stopped", True)]
     assert "wharf-lantern" not in logged
 
 
-def test_a_kill_between_sending_and_recording_repeats_the_message_once(
-    prepared: Installation, sender: Callable[[], RunningSender]
-) -> None:
+def test_a_kill_between_sending_and_recording_repeats_the_message_once(prepared: Installation, start: Start) -> None:
     killed: list[int] = []
 
     def kill_at_first(_received: Received) -> Reply:
@@ -106,10 +109,10 @@ def test_a_kill_between_sending_and_recording_repeats_the_message_once(
     with running_receiver(kill_at_first) as web:
         with_receiver(prepared, web)
         _fail_a_verification(prepared)
-        first = sender()
-        first.process.wait(timeout=_PATIENCE_SECONDS)
+        first = Running(prepared)
+        first.process.communicate(timeout=_PATIENCE_SECONDS)
         assert len(web.received) == 1
-        again = sender()
+        again = start()
         rows(prepared, "UPDATE operations_outboxmessage SET claimed_until = NULL")  # as after two minutes
         sent = "SELECT state, attempts FROM operations_outboxmessage WHERE event = 'verification_failed'"
         wait_for(lambda: rows(prepared, sent) == [("sent", 2)], "the message is sent")
@@ -134,9 +137,8 @@ def _fail_a_verification(installation: Installation) -> None:
     installation.ok("shell", "--no-imports", "-c", code)
 
 
-def test_a_second_one_is_refused(prepared: Installation, sender: Callable[[], RunningSender]) -> None:
-    sender()
-    wait_for(lambda: (prepared.data / "sender").is_file() and bool((prepared.data / "sender").read_text()), "its file")
+def test_a_second_one_is_refused(prepared: Installation, start: Start) -> None:
+    start()
     assert "already running" in prepared.refused("notify")
 
 

@@ -25,6 +25,8 @@ LOOK_SECONDS = 10
 _POLL_SECONDS = 2
 _CLEANUP_SECONDS = 3600
 _WAIT_SECONDS = 0.5
+_GRACE_SECONDS = 5
+"""How long messages that are being sent may take when this process stops. `up` kills everything after 8 s."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -50,9 +52,15 @@ class Sender:
             while not self._is_stop_requested:
                 self._do_due_steps()
                 time.sleep(_WAIT_SECONDS)
+            self._end_threads()
             connections.close_all()
             logger.info("sender.stopped", pid=os.getpid())
-        # Threads that still send are daemons: their messages are claimed, and are sent again after the next start.
+
+    def _end_threads(self) -> None:
+        """Wait for threads that still send. Later they end with this process, and their messages are sent again."""
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._is_stop_requested = True
@@ -99,16 +107,15 @@ class Sender:
         for receiver in delivery.find_due(datetime.now(UTC)):
             key = str(receiver.pk)
             if key not in self._threads:
-                self._threads[key] = threading.Thread(target=_serve, args=(key,), name=receiver.name, daemon=True)
+                self._threads[key] = threading.Thread(target=self._serve, args=(key,), name=receiver.name, daemon=True)
                 self._threads[key].start()
 
-
-def _serve(receiver_id: str) -> None:
-    """Send all messages of a receiver that are due."""
-    try:
-        while delivery.send_next(receiver_id):
-            pass
-    except Exception as problem:  # such as a database that is locked for too long; the claims expire
-        logger.exception("sender.step_failed", reason=conf.in_a_line(problem))
-    finally:
-        connections.close_all()
+    def _serve(self, receiver_id: str) -> None:
+        """Send all messages of a receiver that are due."""
+        try:
+            while not self._is_stop_requested and delivery.send_next(receiver_id):
+                pass
+        except Exception as problem:  # such as a database that is locked for too long; the claims expire
+            logger.exception("sender.step_failed", reason=conf.in_a_line(problem))
+        finally:
+            connections.close_all()

@@ -148,14 +148,22 @@ def test_one_that_is_down_keeps_none_of_the_others_waiting() -> None:
         assert send_all(works) == 1
 
 
-def test_a_refusal_that_repeats_itself_is_tried_again_after_an_hour_and_after_a_change() -> None:
-    with running_receiver(lambda _received: Reply(404)) as web:
+def test_a_message_that_will_never_be_accepted_is_dropped_and_the_next_one_is_sent() -> None:
+    replies = [Reply(410), Reply(200)]
+    with running_receiver(lambda _received: replies.pop(0)) as web:
         receiver = webhook("phone", web.url)
         queue(receiver)
-        send_all(receiver)
+        queue(receiver, "backups")
+        assert send_all(receiver) == 0
+        assert send_all(receiver, NOON + HOUR) == 1
+    assert counts() == {"waiting": 0, "sent": 1, "dropped": 1}
+
+
+def test_after_a_change_of_the_address_nothing_waits() -> None:
+    receiver = webhook("phone", NOWHERE)
+    queue(receiver)
+    send_all(receiver)
     receiver.refresh_from_db()
-    assert receiver.next_attempt_at is not None
-    assert receiver.next_attempt_at - NOON in (HOUR, MINUTE)
     with running_receiver() as web:
         change_receiver(receiver, url=f"webhook+{web.url}")
         assert send_all(receiver, NOON + timedelta(seconds=1)) == 1

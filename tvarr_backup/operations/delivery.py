@@ -122,12 +122,17 @@ def _record_success(receiver: Receiver, message: OutboxMessage, answer: str, now
 
 
 def _record_failure(receiver: Receiver, message: OutboxMessage, problem: ReceiverError, now: datetime) -> None:
-    """Store why the message was not accepted, and let all messages of the receiver wait, longer each time."""
+    """Store why the message was not accepted, and let all messages of the receiver wait, longer each time.
+
+    A message that the receiver will never accept is dropped. If nothing was sent, because of the settings here, all wait for an hour.
+    """
     is_permanent = not isinstance(problem, ReceiverFailed) or problem.is_permanent
     delay = LONGEST_DELAY if is_permanent else min(FIRST_DELAY * 2 ** min(receiver.failures, 20), LONGEST_DELAY)
     error = {"error_code": problem.code, **sentence_columns(error=Sentence("{problem}", problem=problem))}
-    is_test = message.event == AlertEvent.TEST
-    state = MessageState.DROPPED if is_test else MessageState.WAITING
+    is_last = message.event == AlertEvent.TEST or (
+        isinstance(problem, ReceiverFailed) and is_permanent and problem.status
+    )
+    state = MessageState.DROPPED if is_last else MessageState.WAITING
     still_waiting = OutboxMessage.objects.filter(pk=message.pk, state=MessageState.WAITING)
     still_waiting.update(state=state, claimed_until=None, **error)
     failing = {
@@ -143,7 +148,7 @@ def _record_failure(receiver: Receiver, message: OutboxMessage, problem: Receive
         message=str(message.pk),
         code=problem.code,
         reason=str(problem),
-        retry_seconds=None if is_test else int(delay.total_seconds()),
+        retry_seconds=None if is_last else int(delay.total_seconds()),
     )
     if receiver.failures + 1 >= FAILURES_UNTIL_DROPPED:
         old = find_unclaimed(now).filter(receiver=receiver, created_at__lt=now - DROPPED_AFTER)

@@ -24,8 +24,13 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations.alert_models import PING, MessageState, Receiver
 from tvarr_backup.operations.sealing import KeyChanged, LibraryMissing, seal, unseal
 from tvarr_backup.quoting import quoted
-from tvarr_backup.receivers.addresses import ReceiverAddress, ReceiverKind, make_signing_secret, parse_receiver
-from tvarr_backup.receivers.ping import check_ping_url
+from tvarr_backup.receivers.addresses import (
+    ReceiverAddress,
+    ReceiverKind,
+    check_ping_url,
+    make_signing_secret,
+    parse_receiver,
+)
 from tvarr_backup.sentences import Sentence
 
 logger = structlog.stdlib.get_logger(__name__)
