@@ -340,6 +340,9 @@ SPECTACULAR_SETTINGS = {
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",
         "LocationKindEnum": "tvarr_backup.api.locations.KINDS",
         "LocationStateEnum": "tvarr_backup.api.locations.STATES",
+        "MessageStateEnum": "tvarr_backup.api.receivers.MESSAGE_STATES",
+        "ReceiverKindEnum": "tvarr_backup.api.receivers.KINDS",
+        "ReceiverStateEnum": "tvarr_backup.api.receivers.STATES",
         "ResolutionEnum": "tvarr_backup.api.envelopes.RESOLUTIONS",
     },
 }

@@ -12,7 +12,15 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
-from tests.roles.table import CHANGED_LOCATION, FILTER, LOCATION, NEW_LOCATION
+from tests.roles.table import (
+    CHANGED_LOCATION,
+    CHANGED_RECEIVER,
+    FILTER,
+    LOCATION,
+    NEW_LOCATION,
+    NEW_RECEIVER,
+    RECEIVER,
+)
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -179,6 +187,19 @@ def _on_location(page: str, body: Any = None) -> dict[Entrance, Ask]:
 
 def _add_location(**changes: str) -> dict[Entrance, Ask]:
     return {PAGE: Ask("POST /locations/add/", NEW_LOCATION | changes, "kind=folder")}
+
+
+def _receiver(method: str, path: str, body: Any, *arguments: str) -> dict[Entrance, Ask]:
+    route = f"/api/v1/receivers{path and '/<str:name>'}{path.removeprefix('.')}"
+    return {API: Ask(f"{method} {route}", body), COMMAND: Ask("", arguments=("receiver", *arguments))}
+
+
+_RECEIVERS, _RECEIVER = "/settings/receivers/", "/settings/receivers/<slug:receiver>/"
+_URL = b"ntfys://ntfy.example.com/new\n"
+
+
+def _on_receiver(page: str, body: Any = None) -> dict[Entrance, Ask]:
+    return {PAGE: Ask(f"POST {_RECEIVER}{page}/", body)}
 
 
 _KEEP_ONE = {"enabled": "True", "often": "day", "at": "02:00", "keeping": "newest", "keep": "1", "time_zone": "UTC"}
@@ -611,6 +632,92 @@ CASES = [
         "identity_invalid",
         _location("POST", "/key/confirm", {"identity": "correct horse"}, "key", "confirm", LOCATION)
         | _on_location("key", {"identity": "correct horse"}),
+    ),
+    Case(
+        "find_receivers",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("GET", "", None, "list") | {PAGE: Ask(f"GET {_RECEIVERS}")},
+    ),
+    Case(
+        "find_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("GET", ".", None, "show", RECEIVER) | {PAGE: Ask(f"GET {_RECEIVER}")},
+    ),
+    Case(
+        "add_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("POST", "", {"name": "new", "url": _URL.decode().strip()}, "add", "new", "--url-file", "-")
+        | {PAGE: Ask(f"POST {_RECEIVERS}add/", NEW_RECEIVER, "kind=apprise")},
+        stdin=_URL,
+    ),
+    Case(
+        "add_receiver",
+        "the name is taken",
+        ADMINISTRATOR,
+        "receiver_invalid",
+        _receiver("POST", "", {"name": RECEIVER, "url": _URL.decode().strip()}, "add", RECEIVER, "--url-file", "-"),
+        stdin=_URL,
+    ),
+    Case(
+        "change_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("PATCH", ".", {"name": "bell"}, "change", RECEIVER, "--new-name", "bell")
+        | _on_receiver("change", CHANGED_RECEIVER),
+    ),
+    Case("change_receiver", "it is paused", ADMINISTRATOR, DONE, _on_receiver("pause", {"enabled": "false"})),
+    Case(
+        "remove_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("DELETE", ".", None, "remove", RECEIVER, "--yes") | _on_receiver("remove"),
+    ),
+    Case(
+        "request_receiver_test",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {API: _receiver("POST", "/test", None)[API]} | _on_receiver("test"),
+    ),
+    Case(
+        "find_messages",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {
+            PAGE: Ask(f"GET {_RECEIVERS}messages/"),
+            API: Ask("GET /api/v1/receivers/messages"),
+            COMMAND: Ask("", arguments=("receiver", "messages")),
+        },
+    ),
+    Case(
+        "find_message",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {API: Ask("GET /api/v1/receivers/messages/<str:message_id>")},
+    ),
+    Case(
+        "find_alerts",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {API: Ask("GET /api/v1/receivers/alerts"), COMMAND: Ask("", arguments=("receiver", "alerts"))},
+    ),
+    Case(
+        "dismiss_receiver_advice",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {PAGE: Ask(f"POST {_RECEIVERS}advice/")},
     ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]

@@ -35,6 +35,7 @@ DOWNLOAD, DELETE, RESTORE = "operations.download_backup", "operations.delete_bac
 VIEW_OPERATION = "operations.view_operation"
 VIEW_SETTINGS, CHANGE_SETTINGS = "operations.view_backupsettings", "operations.change_backupsettings"
 MANAGE_LOCATIONS = "operations.manage_locations"
+MANAGE_RECEIVERS = "operations.manage_receivers"
 EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 
 # Users who may start an operation may cancel it.
@@ -70,6 +71,9 @@ CHANGED_LOCATION = {
     "option_path": "/elsewhere",
     "keeping": "all",
 }
+_RECEIVERS, _RECEIVER = "/settings/receivers/", "/settings/receivers/<slug:receiver>/"
+NEW_RECEIVER = {"name": "new", "address": "ntfys://ntfy.example.com/new"}
+CHANGED_RECEIVER = {"name": "bell", "address": ""}
 _IMPORT, _APPLIED = "/import/<ulid:record>/", "/import/<ulid:applied>/"
 
 PAGES: dict[str, Row] = {
@@ -141,6 +145,24 @@ PAGES: dict[str, Row] = {
     ),
     f"GET {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
     f"POST {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="remove a location"),
+    f"GET {_RECEIVERS}": row(ADMINISTRATOR, MANAGE_RECEIVERS, does="list receivers"),
+    f"GET {_RECEIVERS}add/": row(ADMINISTRATOR, MANAGE_RECEIVERS),
+    f"POST {_RECEIVERS}add/": row(
+        ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="add a receiver", query="kind=apprise", body=NEW_RECEIVER
+    ),
+    f"POST {_RECEIVERS}advice/": row(ADMINISTRATOR, MANAGE_RECEIVERS, answer=302),
+    f"GET {_RECEIVERS}messages/": row(ADMINISTRATOR, MANAGE_RECEIVERS, does="list messages"),
+    f"GET {_RECEIVER}": row(ADMINISTRATOR, MANAGE_RECEIVERS, does="show a receiver"),
+    f"POST {_RECEIVER}test/": row(ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="test a receiver"),
+    f"POST {_RECEIVER}pause/": row(
+        ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="change a receiver", body={"enabled": "false"}
+    ),
+    f"GET {_RECEIVER}change/": row(ADMINISTRATOR, MANAGE_RECEIVERS),
+    f"POST {_RECEIVER}change/": row(
+        ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="change a receiver", body=CHANGED_RECEIVER
+    ),
+    f"GET {_RECEIVER}remove/": row(ADMINISTRATOR, MANAGE_RECEIVERS),
+    f"POST {_RECEIVER}remove/": row(ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="remove a receiver"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
     "POST /export/download/": row(VIEWER, EXPORT, does="export", body={"all": "filters"}),
@@ -188,10 +210,12 @@ PAGES: dict[str, Row] = {
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
 _API_LOCATION = f"{_V1}/locations/<str:name>"
+_API_RECEIVERS, _API_RECEIVER = f"{_V1}/receivers", f"{_V1}/receivers/<str:name>"
 FILTER = "A filter of the history"
 """A filter that exists."""
 LOCATION = "nas"
 """A folder that is a tested location. Its recovery key is saved."""
+RECEIVER = "phone"
 MODELS = {kind.url_slug: kind.model.__name__.lower() for kind in KINDS.values()}
 
 
@@ -262,6 +286,28 @@ CALLS: dict[str, Row] = {
             ),
             ("POST", f"{_API_LOCATION}/key", {"does": "make a recovery key"}),
             ("POST", f"{_API_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
+        )
+    },
+    **{
+        f"{method} {route}": row(ADMINISTRATOR, MANAGE_RECEIVERS, **more)
+        for method, route, more in (
+            ("GET", _API_RECEIVERS, {"does": "list receivers"}),
+            (
+                "POST",
+                _API_RECEIVERS,
+                {
+                    "does": "add a receiver",
+                    "answer": 201,
+                    "body": {"name": "new", "url": "ntfys://ntfy.example.com/new"},
+                },
+            ),
+            ("GET", f"{_API_RECEIVERS}/alerts", {}),
+            ("GET", f"{_API_RECEIVERS}/messages", {"does": "list messages"}),
+            ("GET", f"{_API_RECEIVERS}/messages/<str:message_id>", {}),
+            ("GET", _API_RECEIVER, {"does": "show a receiver"}),
+            ("PATCH", _API_RECEIVER, {"does": "change a receiver", "body": {"daily_reminder": True}}),
+            ("DELETE", _API_RECEIVER, {"does": "remove a receiver", "answer": 204}),
+            ("POST", f"{_API_RECEIVER}/test", {"does": "test a receiver", "answer": 202}),
         )
     },
     f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),
@@ -422,6 +468,7 @@ COMMANDS = {
         "portable",
         "prepare",
         "rebuild",
+        "receiver",
         "schedule",
         "status",
         "token",

@@ -12,6 +12,7 @@ from tvarr_backup.api.expressions import ValidateView
 from tvarr_backup.api.imports import ImportViewSet
 from tvarr_backup.api.locations import LocationViewSet
 from tvarr_backup.api.operations import OperationViewSet
+from tvarr_backup.api.receivers import AlertViewSet, MessageViewSet, ReceiverViewSet
 from tvarr_backup.api.schedule import ScheduleView
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
@@ -20,6 +21,9 @@ router.register("configuration/history", configuration.HistoryViewSet, "api-hist
 router.register("imports", ImportViewSet, "api-import")
 router.register("locations", LocationViewSet, "api-location")
 router.register("operations", OperationViewSet, "api-operation")
+router.register("receivers/alerts", AlertViewSet, "api-alert")  # before the receivers, because it would match as a name
+router.register("receivers/messages", MessageViewSet, "api-receiver-message")
+router.register("receivers", ReceiverViewSet, "api-receiver")
 for viewset in kinds.VIEWSETS:
     router.register(viewset.kind.url_slug, viewset, f"api-{viewset.kind.url_slug}")
 

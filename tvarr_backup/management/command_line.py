@@ -19,7 +19,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "check": "Check the configuration.",
         "completion": "",
     },
-    "Backups": {"backup": "", "schedule": "", "location": "", "operation": "", "rebuild": ""},
+    "Backups": {"backup": "", "schedule": "", "location": "", "receiver": "", "operation": "", "rebuild": ""},
     "Configuration": {"portable": "", "config": "", "expression": ""},
     "Users and tokens": {
         "user": "",

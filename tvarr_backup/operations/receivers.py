@@ -37,7 +37,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 PING_NAME = "ping"
 ENVIRONMENT_PREFIX = "environment-"
-RESERVED_NAMES = ("add", "messages", PING_NAME)
+RESERVED_NAMES = ("add", "advice", "alerts", "messages", PING_NAME)
 """Their pages would have the addresses of other pages, or they are used by the environment."""
 _PURPOSE = "tvarr-backup: addresses of receivers"
 _CHANGEABLE_HERE = frozenset({"is_enabled", "reminds_daily"})

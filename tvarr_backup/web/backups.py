@@ -109,6 +109,7 @@ def backups(request: HttpRequest) -> HttpResponse:
         "kind": kind,
         "listing": listing,
         "status": status_of(health, with_folder=actor.is_administrator),
+        "alerts": actions.find_alerts(actor) if actor.may(actions.MANAGE_RECEIVERS) else [],
         "max_note": MAX_NOTE,
         "may": {action: actor.may(f"operations.{action}_backup") for action in _ACTIONS},
         "query": f"kind={kind}&" if kind else "",

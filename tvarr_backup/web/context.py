@@ -30,6 +30,7 @@ _PLACES = (
     ("Configuration", "configuration", "access.export_configuration"),
     ("History", "history", "operations.view_operation"),
     ("Settings", "settings", "operations.view_backupsettings"),
+    ("Alerts", "receivers", "operations.manage_receivers"),
 )
 
 
@@ -53,8 +54,10 @@ def _running(request: HttpRequest) -> Operation | None:
 
 def _navigation(request: HttpRequest) -> list[Place]:
     here = request.resolver_match.url_name if request.resolver_match else ""
+    below = [name for _label, name, _permission in _PLACES if _is_below(request, name)]
+    around = max(below, key=lambda name: len(reverse(name)), default="")
     places = [
-        Place(label, reverse(name), "page" if here == name else "true" if _is_below(request, name) else "")
+        Place(label, reverse(name), "page" if here == name else "true" if around == name else "")
         for label, name, permission in _PLACES
         if request.user.has_perm(permission)
     ]
