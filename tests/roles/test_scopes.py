@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted b
 
 ROWS = CALLS | HEALTH
 _LOCATIONS = "/api/v1/locations"
-_BACKUPS = (_LOCATIONS, "/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics")
+_BADGE = "GET /status.svg"
+_BACKUPS = (_LOCATIONS, "/api/v1/backups", "/api/v1/operations", "/api/v1/status", "/readyz", "/metrics", "/status.svg")
 _OF_OTHERS = ("GET /api/v1/imports/", "POST /api/v1/imports/")
 _READING = ("POST /api/v1/export/",)
 
@@ -29,6 +30,7 @@ def is_in(scope: Scope, key: str) -> bool:
     is_about_backups = address.startswith(_BACKUPS)
     return {
         Scope.ALL: True,
+        Scope.BADGE: key == _BADGE,
         Scope.READ: (method == "GET" and not address.startswith(_LOCATIONS))
         or key.startswith(_READING)
         or address.endswith("/export"),
