@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from django.contrib.auth.models import User
@@ -46,7 +46,7 @@ def token(scope: Scope, user: User | None = None) -> str:
 def word_of(response: Any) -> str:
     """Return the state that a badge shows, which its title and its text agree on."""
     assert response["Content-Type"] == "image/svg+xml"
-    badge = ElementTree.fromstring(response.content)
+    badge = ET.fromstring(response.content)
     assert (badge.tag, badge.get("role")) == (f"{SVG}svg", "img")
     title = badge.find(f"{SVG}title")
     assert title is not None

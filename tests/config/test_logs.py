@@ -279,7 +279,9 @@ def test_a_short_line_does_not_wait_for_the_lock(tmp_path: Path, monkeypatch: py
         assert (tmp_path / "log").read_text() == "x" * 1000 + "\n"
 
 
-@pytest.mark.parametrize(("path", "told"), [("/readyz", False), ("/metrics", False), ("/status.svg", False), ("/admin/", True)])
+@pytest.mark.parametrize(
+    ("path", "told"), [("/readyz", False), ("/metrics", False), ("/status.svg", False), ("/admin/", True)]
+)
 def test_failed_health_checks_are_not_logged(path: str, told: bool) -> None:
     record = logging.makeLogRecord({"request": HttpRequest()})
     record.request.path_info = path  # type: ignore[attr-defined]  # as Django does

@@ -13,7 +13,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
+from rest_framework.views import APIView
 
 from tvarr_backup import program
 from tvarr_backup.access.models import ApiToken
@@ -96,7 +96,7 @@ class Badge(_HealthView):
     answer is 503 with an image that says so.
     """
 
-    authentication_classes = [TokenInAddress, *api_settings.DEFAULT_AUTHENTICATION_CLASSES]
+    authentication_classes = [TokenInAddress, *APIView.authentication_classes]
     renderer_classes = [_Image]
     parameters = {"get": {"token"}}
 

@@ -25,7 +25,7 @@ def describe_health(health: Health) -> dict[str, Any]:
     return data
 
 
-class CheckSerializer(serializers.Serializer[Any]):
+class HealthCheckSerializer(serializers.Serializer[Any]):
     """A check."""
 
     name = serializers.ChoiceField(choices=Subject.values)
@@ -65,7 +65,7 @@ class StatusSerializer(serializers.Serializer[Any]):
         choices=[str(state) for state in HealthState],
         help_text="The worst state of all checks. `sick` means failing: backups are not being made.",
     )
-    checks = CheckSerializer(many=True)
+    checks = HealthCheckSerializer(many=True)
     last_good_backup = LastGoodBackupSerializer(allow_null=True)
     may_be_old_seconds = serializers.IntegerField(
         allow_null=True, help_text="How old the last good backup may be, or null while no backup is expected."
