@@ -13,6 +13,7 @@ from tvarr_backup.api.schema import problems, response_example
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health, health_as_data
 
+STATES = [str(state) for state in HealthState]
 VIEW_HEALTH = {"get": ("operations.view_backup", "operations.view_operation")}
 """The permissions that the state of all checks requires, by method."""
 
@@ -29,7 +30,7 @@ class HealthCheckSerializer(serializers.Serializer[Any]):
     """A check."""
 
     name = serializers.ChoiceField(choices=Subject.values)
-    state = serializers.ChoiceField(choices=[str(state) for state in HealthState])
+    state = serializers.ChoiceField(choices=STATES)
     message = serializers.CharField(help_text="Human-readable.")
 
 
@@ -62,7 +63,7 @@ class StatusSerializer(serializers.Serializer[Any]):
     """The state of all checks."""
 
     state = serializers.ChoiceField(
-        choices=[str(state) for state in HealthState],
+        choices=STATES,
         help_text="The worst state of all checks. `sick` means failing: backups are not being made.",
     )
     checks = HealthCheckSerializer(many=True)
