@@ -105,7 +105,7 @@ class StatusView(StrictView):
     required_permissions = VIEW_HEALTH
 
     @extend_schema(
-        operation_id="show_status",
+        operation_id="status_retrieve",
         summary="Show the state of all checks",
         responses={200: StatusSerializer, **problems(400)},
         examples=[response_example("Everything is OK", _EXAMPLE)],
