@@ -21,14 +21,16 @@ def promtool(*arguments: str) -> list[str]:
 
 
 class Prometheus(_Server):
-    """A Prometheus with these settings, which asks every second."""
+    """A Prometheus with these settings, which asks every few seconds."""
 
     end = signal.SIGTERM
+    scraped_at = ""
+    """A time at which the last scrape had succeeded. Later ones may fail on a busy machine."""
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         super().__init__(folder)
         self.port = free_port()
-        often = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}}
+        often = {"global": {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "1s"}}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(settings | often))
 
     def command(self) -> list[str]:
@@ -53,7 +55,12 @@ class Prometheus(_Server):
         except urllib.error.HTTPError as refused:
             raise AssertionError(refused.read().decode()) from refused
 
+    def has_scraped(self, job: str) -> bool:
+        found = self.ask("query", query=f'up{{job="{job}"}} == 1')["result"]
+        self.scraped_at = str(found[0]["value"][0]) if found else ""
+        return bool(found)
+
     def samples(self, query: str) -> list[dict[str, Any]]:
-        """Return the samples of a query, each with its labels (`metric`) and its value."""
-        found: list[dict[str, Any]] = self.ask("query", query=query)["result"]
+        """Return the samples of a query at `scraped_at`, each with its labels (`metric`) and its value."""
+        found: list[dict[str, Any]] = self.ask("query", query=query, time=self.scraped_at)["result"]
         return found
