@@ -57,7 +57,7 @@ OWN_PATHS = (
         "metrics",
         "operations",
     ),
-    *("readyz", "settings", "sign-in", "sign-out", "static"),
+    *("readyz", "settings", "sign-in", "sign-out", "static", "status.svg"),
 )
 """First parts of our own addresses. A base path must not start with one: a request with the prefix would look like one without."""
 

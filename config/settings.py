@@ -335,6 +335,7 @@ SPECTACULAR_SETTINGS = {
         "AcceptBrokenReferencesEnum": ["true", "false"],
         "BackupKindEnum": "tvarr_backup.api.backups.serializers.KINDS",
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
+        "HealthStateEnum": "tvarr_backup.api.status.STATES",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
         "ItemKindEnum": "tvarr_backup.api.envelopes.SLUGS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",

@@ -486,6 +486,10 @@ class ScopeExceeded(TvarrBackupError):
     """The scope of the token does not include the call."""
 
 
+class ScopeTooWide(TvarrBackupError):
+    """A token in an address can do more than show the status badge."""
+
+
 class TokenInvalid(TvarrBackupError):
     """A token's name is empty or taken, or its lifetime is not a duration."""
 

@@ -242,6 +242,7 @@ CALLS: dict[str, Row] = {
     f"GET {_V1}/docs": row(SIGNED_IN),
     f"GET {_V1}/docs script": row(SIGNED_IN, query="script"),
     f"POST {_V1}/expressions/validate": row(SIGNED_IN, body={"expression": "", "domain": "stream_filter"}),
+    f"GET {_V1}/status": row(VIEWER, VIEW, VIEW_OPERATION),
     f"GET {_V1}/backups": row(VIEWER, VIEW, does="list backups"),
     f"POST {_V1}/backups": row(OPERATOR, CREATE, answer=202, does="create a backup", body={}),
     f"POST {_V1}/backups/upload": row(OPERATOR, CREATE, answer=415, does="upload a backup", body={}),
@@ -341,6 +342,7 @@ HEALTH: dict[str, Row] = {
     "GET /healthz": row(ANYONE),
     "GET /readyz": row(VIEWER, VIEW, VIEW_OPERATION, answer=503),  # no worker runs here
     "GET /metrics": row(VIEWER, VIEW, VIEW_OPERATION),
+    "GET /status.svg": row(VIEWER, VIEW, VIEW_OPERATION),
 }
 OUTSIDE: dict[str, Row] = {  # answered by middleware, or by nothing
     "GET {static}css/app.css": row(ANYONE),

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted b
 ROWS = CALLS | HEALTH
 _SECRET = ("/api/v1/locations", "/api/v1/receivers")
 """Only administrators see them."""
-_BACKUPS = (*_SECRET, "/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics")
+_BADGE = "GET /status.svg"
+_BACKUPS = (*_SECRET, "/api/v1/backups", "/api/v1/operations", "/api/v1/status", "/readyz", "/metrics", "/status.svg")
 _OF_OTHERS = ("GET /api/v1/imports/", "POST /api/v1/imports/")
 _READING = ("POST /api/v1/export/",)
 
@@ -30,6 +31,7 @@ def is_in(scope: Scope, key: str) -> bool:
     is_about_backups = address.startswith(_BACKUPS)
     return {
         Scope.ALL: True,
+        Scope.BADGE: key == _BADGE,
         Scope.READ: (method == "GET" and not address.startswith(_SECRET))
         or key.startswith(_READING)
         or address.endswith("/export"),

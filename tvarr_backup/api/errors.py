@@ -35,6 +35,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.AcceptCodeDenied,
         errors.ProxyUserRefused,
         errors.ScopeExceeded,
+        errors.ScopeTooWide,
         errors.SystemRowReadOnly,
         errors.UnprotectDenied,
     ),
@@ -252,7 +253,7 @@ def _list_errors(details: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 # --- Requests that reach no view of the API --------------------------------------------------------------------------
 
-_MONITORING_PATHS = ("/healthz", "/readyz", "/metrics")
+_MONITORING_PATHS = ("/healthz", "/readyz", "/metrics", "/status.svg")
 
 
 def is_api(request: HttpRequest) -> bool:

@@ -14,6 +14,7 @@ from tvarr_backup.api.locations import LocationViewSet
 from tvarr_backup.api.operations import OperationViewSet
 from tvarr_backup.api.receivers import AlertViewSet, MessageViewSet, ReceiverViewSet
 from tvarr_backup.api.schedule import ScheduleView
+from tvarr_backup.api.status import StatusView
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("backups", BackupViewSet, "api-backup")
@@ -30,6 +31,7 @@ for viewset in kinds.VIEWSETS:
 urlpatterns = [
     path("schema", Schema.as_view(), name="schema"),
     path("docs", Docs.as_view(), name="docs"),
+    path("status", StatusView.as_view(), name="api-status"),
     path("expressions/validate", ValidateView.as_view(), name="api-expressions"),
     path(
         "backups/schedule", ScheduleView.as_view(), name="api-schedule"
