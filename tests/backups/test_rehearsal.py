@@ -80,9 +80,7 @@ def test_the_restored_rows_are_those_of_the_backup(live: Path, folder: Path, mad
     assert done.commits >= 2
 
 
-def test_the_scratch_database_has_the_data_of_the_backup(
-    live: Path, folder: Path, made: Backup, parent: Path
-) -> None:
+def test_the_scratch_database_has_the_data_of_the_backup(live: Path, folder: Path, made: Backup, parent: Path) -> None:
     with open_scratch(parent) as scratch:
         bring_backup(folder, made.filename, scratch, no_progress)
         done = rehearse(live, scratch, made.filename, required(), migrate=None, progress=no_progress)
@@ -92,9 +90,7 @@ def test_the_scratch_database_has_the_data_of_the_backup(
     assert not parent.exists()
 
 
-def test_live_database_and_backup_folder_stay_as_they_are(
-    live: Path, folder: Path, made: Backup, parent: Path
-) -> None:
+def test_live_database_and_backup_folder_stay_as_they_are(live: Path, folder: Path, made: Backup, parent: Path) -> None:
     """Another program has the database open, and has commits in the journal next to it."""
     with closing(sqlite3.connect(live, isolation_level=None)) as monitor:
         monitor.execute("PRAGMA wal_autocheckpoint=0")
@@ -155,9 +151,7 @@ def _writers_of(pid: int, *, known: list[psutil.Process]) -> list[psutil.Process
 
 
 @pytest.mark.parametrize("phase", [*EARLY, Phase.COMPARE])
-def test_it_can_be_canceled_in_each_phase(
-    live: Path, folder: Path, made: Backup, parent: Path, phase: Phase
-) -> None:
+def test_it_can_be_canceled_in_each_phase(live: Path, folder: Path, made: Backup, parent: Path, phase: Phase) -> None:
     with pytest.raises(TvarrBackupError, match="^stop$"):
         rehearsed(live, folder, parent, made.filename, raising_at(phase, TvarrBackupError("stop")))
     assert not parent.exists()

@@ -36,6 +36,7 @@ from tvarr_backup.operations.copying import LONGEST_DELAY, next_to_check, plan_f
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.location_secrets import seal_options, unseal_options
 from tvarr_backup.operations.models import (
+    KINDS_BESIDE,
     OPEN_STATES,
     BackupSettings,
     Location,
@@ -100,7 +101,7 @@ def change_location(location: Location, options: Mapping[str, str], **columns: A
     if "recipient" in columns and columns["recipient"] != location.recipient:
         _require_no_encrypted(location)
         columns["recipient"] = columns["recipient"] and check_recipient(columns["recipient"])
-        columns = {"is_key_saved": False} | columns
+        columns = {"is_key_saved": False, "sealed_identity": ""} | columns
     for column, value in columns.items():
         setattr(location, column, value)
     # A worker may be writing the other columns.
@@ -374,6 +375,6 @@ def _is_check_due(location: Location, now: datetime) -> bool:
 
 
 def queued_operations() -> Iterator[Operation]:
-    """Return the queued operations of locations, oldest first."""
-    queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(location="")
+    """Return the queued operations that run beside the others, oldest first."""
+    queued = Operation.objects.filter(state=OperationState.QUEUED, kind__in=KINDS_BESIDE)
     yield from queued.select_related("requested_by").order_by("created_at")

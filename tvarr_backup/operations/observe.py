@@ -150,7 +150,7 @@ class Observation:
 
     @property
     def running(self) -> Operation | None:
-        """The running operation that others wait for. Operations of locations run beside it."""
+        """The running operation that others wait for. Operations of locations and rehearsals run beside it."""
         return next((one for one in self._in_line if one.state == OperationState.RUNNING), None)
 
     @property
@@ -160,7 +160,7 @@ class Observation:
 
     @property
     def _in_line(self) -> tuple[Operation, ...]:
-        return tuple(one for one in self.open_operations if not one.location)
+        return tuple(one for one in self.open_operations if not one.is_beside)
 
     @property
     def open_operations(self) -> tuple[Operation, ...]:
