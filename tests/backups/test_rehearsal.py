@@ -7,20 +7,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.backups.makers import backup, changed, on_small_disk, raising_at, required, state, tvarrs, with_ballast
+from tests.backups.makers import backup, changed, raising_at, required, state
 from tests.backups.writers import writing
 from tests.installation import ROOT
 from tests.processes import none_is_left
-from tvarr_backup.backups import rehearsal
-from tvarr_backup.backups.catalogue import Backup, read_folder
-from tvarr_backup.backups.live import inspect_live
+from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.rehearsal import (
     Rehearsed,
@@ -28,9 +25,8 @@ from tvarr_backup.backups.rehearsal import (
     open_scratch,
     rehearse,
     remove_scratch,
-    require_room_for_rehearsal,
 )
-from tvarr_backup.errors import BackupNotFound, NoRoom, RehearsalFailed, TvarrBackupError
+from tvarr_backup.errors import BackupNotFound, TvarrBackupError
 
 _REHEARSER = """
 import json, os, signal, sys
@@ -152,7 +148,7 @@ def _writers_of(pid: int, *, known: list[psutil.Process]) -> list[psutil.Process
 
 @pytest.mark.parametrize("phase", [*EARLY, Phase.COMPARE])
 def test_it_can_be_canceled_in_each_phase(live: Path, folder: Path, made: Backup, parent: Path, phase: Phase) -> None:
-    with pytest.raises(TvarrBackupError, match="^stop$"):
+    with pytest.raises(TvarrBackupError, match=r"^stop$"):
         rehearsed(live, folder, parent, made.filename, raising_at(phase, TvarrBackupError("stop")))
     assert not parent.exists()
 
@@ -168,7 +164,7 @@ def test_a_cancellation_that_a_restore_ignores_ends_the_rehearsal_after_it(
         if Phase.PACK in seen:
             raise TvarrBackupError("stop")
 
-    with pytest.raises(TvarrBackupError, match="^stop$"):
+    with pytest.raises(TvarrBackupError, match=r"^stop$"):
         rehearsed(live, folder, parent, made.filename, progress)
     assert seen[-1] is Phase.COMPARE
 

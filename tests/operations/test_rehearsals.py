@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.backups.makers import changed
 from tests.operations.test_run import do, made
 from tvarr_backup.operations.models import Operation, OperationKind, Rehearsal
 

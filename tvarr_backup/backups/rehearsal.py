@@ -27,7 +27,7 @@ from tvarr_backup.backups.catalogue import Listing, configuration_of, find_backu
 from tvarr_backup.backups.durable import create_private, open_regular, write_private
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import free_bytes
-from tvarr_backup.backups.live import Live, becomes_wal
+from tvarr_backup.backups.live import Live, becomes_wal, inspect_live, require_shared_memory
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.restore import Migrate, Restored, bytes_for_restore, restore_backup
@@ -180,9 +180,11 @@ def rehearse(
 ) -> Rehearsed:
     """Restore the backup in `backups_in(scratch)` into a copy of the live database.
 
-    Raises `RehearsalFailed` if the result is wrong, and what `copy_database`, `restore_backup`, `progress` and `find_backup`
-    raise.
+    Raises `RehearsalFailed` if the result is wrong, and what `inspect_live`, `copy_database`, `restore_backup`, `progress` and
+    `find_backup` raise.
     """
+    if not inspect_live(live, required, filename).is_wal:
+        require_shared_memory(live, filename)  # as the restore does before it switches to WAL mode
     place, database = backups_in(scratch), scratch / _DATABASE
     copy_database(live, database, partial(progress, Phase.COPY))
     if not becomes_wal(database):

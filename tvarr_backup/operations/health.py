@@ -16,7 +16,7 @@ from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.formatting import format_count, format_time
 from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
-from tvarr_backup.operations.observe import Live, Observation, ObservedLocation, Records, observe
+from tvarr_backup.operations.observe import Live, Observation, ObservedLocation, ObservedRehearsal, Records, observe
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.quoting import name_some
 from tvarr_backup.schema import TVARRS_NEWEST
@@ -57,6 +57,7 @@ class Subject(TextChoices):
     BACKUPS = "backups", "Backups"
     RESTORE = "restore", "Restore"
     LOCATIONS = "locations", "Locations"
+    REHEARSAL = "rehearsal", "Rehearsal"
 
 
 class HealthCheck(NamedTuple):
@@ -122,6 +123,7 @@ def check_health() -> Health:
         Subject.BACKUPS: _check_backups(observed),
         Subject.RESTORE: _check_restore(observed),
         Subject.LOCATIONS: _check_locations(observed),
+        Subject.REHEARSAL: _check_rehearsal(observed),
     }
     return Health(observed, checks, good, expected)
 
@@ -142,6 +144,16 @@ def health_as_data(health: Health) -> dict[str, Any]:
             "kind": str(good.sidecar.kind),
             "created_at": good.sidecar.created_at.isoformat(),
         },
+        "last_rehearsals": [
+            {
+                "location": one.location or None,
+                "filename": one.filename,
+                "ended_at": one.ended_at.isoformat(),
+                "seconds": one.seconds,
+                "error_code": one.code,
+            }
+            for one in (observed.records.rehearsals if observed.records else ())
+        ],
         "may_be_old_seconds": expected.max_age and int(expected.max_age.total_seconds()),
         "next_run": expected.next_run and expected.next_run.isoformat(),
         "overdue": expected.is_overdue,
@@ -396,7 +408,8 @@ def _check_restore(observed: Observation) -> HealthCheck:
     if unfinished is None and observed.obstacle and not running:
         return _warning("No backup can be restored now: {obstacle}", obstacle=observed.obstacle)
     if unfinished is None:
-        return _ok("No restore is unfinished.")
+        sentences = [Sentence("No restore is unfinished."), *observed.restore_notes]
+        return HealthCheck(HealthState.OK, join(sentences))
     if running and running.kind == OperationKind.RESTORE:
         return _ok("{backup} is being restored.", backup=unfinished.backup)
     return _warning(
@@ -450,6 +463,61 @@ def _describe_locations(locations: Sequence[ObservedLocation]) -> Iterator[Sente
     for location in locations:
         if location.state is not LocationState.IN_SYNC:
             yield Sentence("{name}: {state}.", name=location.name, state=location.state.label.lower())
+
+
+def _check_rehearsal(observed: Observation) -> HealthCheck:
+    records = observed.records
+    if observed.unsupported:
+        return HealthCheck(HealthState.OK, observed.unsupported)
+    return _unknown(_NO_DEFAULT) if records is None else _judge_rehearsals(records, observed.at)
+
+
+def _judge_rehearsals(records: Records, at: datetime) -> HealthCheck:
+    found = [_describe_failure(one) for one in records.rehearsals if one.code]
+    if found:
+        return HealthCheck(HealthState.WARNING, join(found))
+    interval = records.settings.rehearses_every() if records.settings.is_scheduled() else None
+    late = [one for one in records.rehearsals if interval and abs(at - one.ended_at) > _latest_after(interval)]
+    if late:
+        return _warning(
+            "The last rehearsal of a restore was on {at}, although one is due every {interval}. Check that a worker is running "
+            "and what it logs.",
+            at=format_time(min(one.ended_at for one in late)),
+            interval=_precise_duration(interval or timedelta()),
+        )
+    if records.rehearsals:
+        return HealthCheck(HealthState.OK, join(map(_describe_success, records.rehearsals)))
+    if interval is None:
+        return _ok("Automatic rehearsals are off.")
+    return _ok("No restore has been rehearsed yet.")
+
+
+def _latest_after(interval: timedelta) -> timedelta:
+    return INTERVALS * interval + timedelta(days=1)
+
+
+def _describe_failure(one: ObservedRehearsal) -> Sentence:
+    return Sentence(
+        "On {at}, a restore of {filename} from {location} was rehearsed and failed: {problem}"
+        if one.location
+        else "On {at}, a restore of {filename} was rehearsed and failed: {problem}",
+        at=format_time(one.ended_at),
+        filename=one.filename,
+        location=one.location,
+        problem=one.problem,
+    )
+
+
+def _describe_success(one: ObservedRehearsal) -> Sentence:
+    return Sentence(
+        "{filename} from {location}: rehearsed on {at}, OK, {seconds:.0f} s."
+        if one.location
+        else "{filename}: rehearsed on {at}, OK, {seconds:.0f} s.",
+        at=format_time(one.ended_at),
+        filename=one.filename,
+        location=one.location,
+        seconds=max(1.0, one.seconds),
+    )
 
 
 _NO_DEFAULT = Sentence("this program's own database cannot be used")

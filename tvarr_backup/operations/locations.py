@@ -46,6 +46,7 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
+from tvarr_backup.operations.rehearsals import IDENTITY
 from tvarr_backup.operations.run import queue_operation
 from tvarr_backup.operations.settings_backup import is_copy_due
 from tvarr_backup.quoting import quoted
@@ -294,6 +295,29 @@ def confirm_key(location: Location, identity: str | None) -> Location:
     if identity is not None and recipient_of(identity) != location.recipient:
         raise IdentityWrong("This is not the identity of {name}. Nothing was changed.", name=location.name)
     return change_location(location, {}, is_key_saved=True)
+
+
+def store_identity(location: Location, identity: str) -> Location:
+    """Store the identity of a location, encrypted with a key of `SECRET_KEY`.
+
+    Raises `LocationInvalid` if the location is not encrypted, `IdentityInvalid`, `IdentityWrong`, and `LocationUnsupported`.
+    """
+    if not location.recipient:
+        raise LocationInvalid("{name} has no recipient, so its copies are not encrypted.", name=location.name)
+    key = _ask_about_keys("identity", identity)
+    if key.recipient != location.recipient:
+        raise IdentityWrong("This is not the identity of {name}. Nothing was changed.", name=location.name)
+    sealed = seal_options({IDENTITY: identity.strip()})
+    changed = change_location(location, {}, sealed_identity=sealed)
+    logger.info("location.identity_stored", location=location.name)
+    return changed
+
+
+def forget_identity(location: Location) -> Location:
+    """Delete the stored identity of a location, if there is one."""
+    changed = change_location(location, {}, sealed_identity="")
+    logger.info("location.identity_forgotten", location=location.name)
+    return changed
 
 
 def confirm_host_key(location: Location, host_key: str) -> Location:

@@ -188,6 +188,11 @@ class Operation(models.Model):
         return Sentence.from_data(stored) if stored else Sentence(getattr(self, column))
 
     @property
+    def location_key(self) -> str:
+        """The key of the location that it uses, or ""."""
+        return self.location or str(self.arguments.get("location") or "")
+
+    @property
     def is_beside(self) -> bool:
         """Whether it runs beside others and blocks none."""
         return self.kind in KINDS_BESIDE

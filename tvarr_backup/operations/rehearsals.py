@@ -65,8 +65,8 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.packed_rows import unpack
 from tvarr_backup.portable.envelope import read_bundle
 from tvarr_backup.portable.export import stream_bundle
-from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT
-from tvarr_backup.portable.states import State, compare_states, state_of_bundle, state_of_tables
+from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, Slug
+from tvarr_backup.portable.states import State, StateItem, compare_states, state_of_bundle, state_of_tables
 from tvarr_backup.quoting import name_some, quoted
 from tvarr_backup.sentences import NOTHING
 
@@ -265,7 +265,7 @@ def _compare_configuration(done: Rehearsed) -> dict[str, int] | None:
 
 
 def _export_all() -> State:
-    items = {}
+    items: dict[Slug, tuple[StateItem, ...]] = {}
     for slug in IN_ORDER_OF_IMPORT:
         try:
             content = b"".join(stream_bundle({slug: None}, with_profiles=False))

@@ -251,6 +251,17 @@ def verify(request: HttpRequest, filename: str) -> HttpResponse:
 
 
 @login_required
+@require_POST
+@refuse_on_page
+def rehearse(request: HttpRequest, filename: str) -> HttpResponse:
+    return lead_to(
+        request,
+        lambda: actions.request_rehearsal(_actor(request), filename),
+        reverse("backup", args=[filename]),
+    )
+
+
+@login_required
 @require_http_methods(["GET", "HEAD"])
 @refuse_on_page
 def send(request: HttpRequest, filename: str) -> HttpResponseBase:
