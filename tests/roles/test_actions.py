@@ -35,7 +35,7 @@ FORMS = {
     "GET /locations/",
     "GET /locations/<slug:location>/",
     "POST /locations/add/",
-    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "remove")),
+    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "identity", "remove")),
 }
 IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 """Refusals of operations that had started; only their records change."""

@@ -66,6 +66,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.OperationEnded,
         errors.OperationForeign,
         errors.PlanStale,
+        errors.RehearsalFailed,
         errors.RestoreRefused,
         errors.RowUnreadable,
         errors.SecretsLost,
@@ -100,6 +101,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.OperationInterrupted,
         errors.OperationTimedOut,
         errors.QueueUnreachable,
+        errors.ScratchUnusable,
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.NoRoom,),
 }

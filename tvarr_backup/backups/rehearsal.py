@@ -23,6 +23,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
+from tvarr_backup import schema
 from tvarr_backup.backups.catalogue import Listing, configuration_of, find_backup
 from tvarr_backup.backups.durable import create_private, open_regular, write_private
 from tvarr_backup.backups.examine import live_rows
@@ -36,6 +37,7 @@ from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.backups.sqlite import copy_database, open_database
 from tvarr_backup.backups.upload_dir import open_upload_dir, remove_abandoned
 from tvarr_backup.errors import BackupNotFound, NoRoom, RehearsalFailed, ScratchUnusable
+from tvarr_backup.quoting import name_some, quoted
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Sentence, join
 from tvarr_backup.sqlite_uri import uri_of
@@ -49,6 +51,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATIENCE_SECONDS = 60.0
 """How long to wait for one commit of the writer. SQLite itself waits for 5 s, and then the writer tries again."""
 _SECONDS_BETWEEN_LOOKS = 0.01
+_MOST_NAMED = 3
 
 # It works as tvarr does: short IMMEDIATE transactions, and it tries again if the database is locked. The last number whose
 # COMMIT has returned is in a file. The table disappears with the restore and is then created again.
@@ -90,7 +93,8 @@ class Rehearsed:
     """Result of a rehearsal, while its scratch folder exists. `database` is the restored scratch database.
 
     `configuration` are the packed rows in the metadata of the backup, or "". `rows` are the row counts by table, `commits` is
-    how often the writer has committed, and `attention` are the warnings of the restore.
+    how often the writer has committed, and `attention` are the warnings of the restore, and sentences about tables, indexes,
+    triggers and views that only the live or only the restored database has.
     """
 
     filename: str
@@ -111,6 +115,7 @@ def open_scratch(parent: Path) -> Iterator[Path]:
     Raises `NoRoom` if its disk becomes full, and `ScratchUnusable` for another `OSError`.
     """
     try:
+        parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_scratch(parent)
         with open_upload_dir(parent) as scratch:
             (scratch / _BACKUPS).mkdir(mode=0o700)
@@ -146,7 +151,8 @@ def require_room_for_rehearsal(parent: Path, sidecar: Sidecar, found: Live, list
     It needs the archive, a copy of the live database, and what a restore needs on one disk.
     """
     restore = bytes_for_restore(listing, used=found.used, page_size=found.page_size, size=sidecar.database_size)
-    require_room(parent.parent, sidecar.compressed_size + found.used + restore.on_one_disk, "The rehearsal")
+    disk = next(path for path in parent.parents if path.exists())
+    require_room(disk, sidecar.compressed_size + found.used + restore.on_one_disk, "The rehearsal")
 
 
 def bring_backup(folder: Path, filename: str, scratch: Path, progress: Progress) -> None:
@@ -193,7 +199,7 @@ def rehearse(
             "was changed. Set TVARR_STORAGE_BASE_DIR to a folder on a local disk.",
             folder=scratch.parent,
         )
-    configuration = configuration_of(place, filename)
+    configuration, schema_before = configuration_of(place, filename), _read_schema(database, required)
     with _writing(scratch) as writer:
         restored = restore_backup(database, place, filename, required, migrate=migrate, progress=progress)
         progress(Phase.COMPARE, 0, 0)
@@ -202,7 +208,8 @@ def rehearse(
     rows = dict(live_rows(database))
     _require_commits(database, restored, writer.commits, rows.pop(TABLE, 0))
     _require_rows(restored.after, rows)
-    return Rehearsed(filename, database, configuration, rows, writer.commits, restored.attention)
+    differences = _compare_schemas(schema_before, _read_schema(database, required))
+    return Rehearsed(filename, database, configuration, rows, writer.commits, (*restored.attention, *differences))
 
 
 class _Writer:
@@ -304,3 +311,32 @@ def _require_rows(expected: Mapping[str, int], found: Mapping[str, int]) -> None
             ),
             check=str(RehearsalCheck.ROWS),
         )
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """The version of a database's schema, and the kind and name of each object in it except SQLite's and the writer's."""
+
+    version: str
+    objects: frozenset[tuple[str, str]]
+
+
+def _read_schema(database: Path, required: RequiredSchema) -> _Schema:
+    with open_database(database) as connection:
+        rows = connection.execute(
+            "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite#_%' ESCAPE '#' AND name <> ?", (TABLE,)
+        ).fetchall()
+        return _Schema(schema.schema_of(connection, required), frozenset(rows))
+
+
+def _compare_schemas(live: _Schema, restored: _Schema) -> Iterator[Sentence]:
+    """Yield what only one of two databases has. Databases of different versions differ anyway."""
+    if live.version != restored.version:
+        return
+    for objects, template in (
+        (live.objects - restored.objects, "The restored database does not have {names}, which the live database has."),
+        (restored.objects - live.objects, "The restored database has {names}, which the live database does not have."),
+    ):
+        if objects:
+            names = [f"the {kind} {quoted(name)}" for kind, name in sorted(objects)]
+            yield Sentence(template, names=name_some(names, _MOST_NAMED))

@@ -65,7 +65,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.packed_rows import unpack
 from tvarr_backup.portable.envelope import read_bundle
 from tvarr_backup.portable.export import stream_bundle
-from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, Slug
+from tvarr_backup.portable.kinds import IN_ORDER_OF_IMPORT, KINDS, Slug
 from tvarr_backup.portable.states import State, StateItem, compare_states, state_of_bundle, state_of_tables
 from tvarr_backup.quoting import name_some, quoted
 from tvarr_backup.sentences import NOTHING
@@ -253,7 +253,9 @@ def _compare_configuration(done: Rehearsed) -> dict[str, int] | None:
                 check=str(RehearsalCheck.CONFIGURATION),
             ) from problem
         exported = _export_all()
+    without_table = [slug for slug in recorded.items if KINDS[slug].model._meta.db_table not in done.rows]
     changed = [change.item.key for change in compare_states(recorded, exported)]
+    changed += [item.key for slug in without_table for item in recorded.items[slug]]
     if changed:
         raise RehearsalFailed(
             "The restored configuration is not the one that the metadata of {filename} describes: {names} differ.",
