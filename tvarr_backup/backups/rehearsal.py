@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -70,8 +71,10 @@ while os.getppid() == parent:
     except sqlite3.OperationalError as problem:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if problem.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise
+        code = problem.sqlite_errorcode & 0xFF
+        if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            print(problem, file=sys.stderr)
+            sys.exit(code)
         continue
     number += 1
     os.pwrite(descriptor, struct.pack("<q", number), 0)
@@ -82,6 +85,7 @@ while os.getppid() == parent:
 class RehearsalCheck(StrEnum):
     """What a rehearsal checks after the restore."""
 
+    SAFETY = "safety"
     WRITER = "writer"
     COMMITS = "commits"
     ROWS = "rows"
@@ -203,6 +207,12 @@ def rehearse(
     with _writing(scratch) as writer:
         restored = restore_backup(database, place, filename, required, migrate=migrate, progress=progress)
         progress(Phase.COMPARE, 0, 0)
+        if restored.safety is None:
+            raise RehearsalFailed(
+                "The safety backup could not be saved: {attention}",
+                attention=join(restored.attention),
+                check=str(RehearsalCheck.SAFETY),
+            )
         writer.require_commit(progress)
     progress(Phase.COMPARE, 0, 0)
     rows = dict(live_rows(database))
@@ -228,7 +238,10 @@ class _Writer:
         """Wait for one more commit. Raises `RehearsalFailed` if the writer has ended or does not commit any more."""
         before, deadline = self.commits, time.monotonic() + _PATIENCE_SECONDS
         while self.commits == before:
-            if self._process.poll() is not None:
+            status = self._process.poll()
+            if status == sqlite3.SQLITE_FULL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if status is not None:
                 lines = self._stderr.read_text(errors="replace").strip().splitlines()
                 raise RehearsalFailed(
                     "A program that has the database open could not write to it any more: {reason}",
@@ -282,11 +295,10 @@ def _require_commits(database: Path, restored: Restored, acknowledged: int, pres
     if not is_complete or last not in (acknowledged, acknowledged + 1):  # it was killed, perhaps right after a COMMIT
         raise RehearsalFailed(
             "Of {acknowledged} commits that another program made during the restore, {saved} are in the safety backup and "
-            "{present} are in the restored database. {attention}",
+            "{present} are in the restored database.",
             acknowledged=acknowledged,
             saved=saved,
             present=present,
-            attention=join(restored.attention),
             check=str(RehearsalCheck.COMMITS),
         )
 

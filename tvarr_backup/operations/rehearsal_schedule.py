@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -39,17 +40,31 @@ _SLACK = timedelta(hours=2)
 """Nights are not 24 hours apart when the clocks change."""
 
 
+@dataclass(frozen=True)
+class DueRehearsal:
+    """A rehearsal of a location, or of the backup folder, and the time that it is for."""
+
+    location: Location | None
+    due_at: datetime
+
+
 def request_due() -> None:
     """Queue the rehearsal that is due, if any. The worker calls this regularly."""
-    stored, now = BackupSettings.load(), datetime.now(UTC)
+    due = find_due(datetime.now(UTC))
+    if due is not None:
+        _request(due)
+
+
+def find_due(now: datetime) -> DueRehearsal | None:
+    """Return the rehearsal that should start now, if any."""
+    stored = BackupSettings.load()
     interval = stored.rehearses_every()
     if interval is None or not stored.is_scheduled() or _must_wait(now):
-        return
+        return None
     night = _last_night(stored, now)
-    for location in (None, *_ready_locations()):
-        if _is_due(location, night, interval) and _has_backup(location):
-            _request(location, night)
-            return
+    places = (None, *_ready_locations())
+    due = (location for location in places if _is_due(location, night, interval) and _has_backup(location))
+    return next((DueRehearsal(location, night) for location in due), None)
 
 
 def _must_wait(now: datetime) -> bool:
@@ -81,12 +96,9 @@ def _is_due(location: Location | None, night: datetime, interval: timedelta) -> 
     last = of_place.first()
     if last is None or last.due_at is None:
         return Operation.objects.filter(created_at__lt=night).exists()
-    if last.state == OperationState.INTERRUPTED:
-        attempts = of_place.filter(due_at=last.due_at, state=OperationState.INTERRUPTED).count()
-        if last.due_at >= night - _SLACK:
-            return attempts < _ATTEMPTS
     if last.due_at >= night - _SLACK:
-        return False
+        attempts = of_place.filter(due_at=last.due_at, state=OperationState.INTERRUPTED).count()
+        return last.state == OperationState.INTERRUPTED and attempts < _ATTEMPTS
     has_failed = Rehearsal.objects.filter(place=_place_of(location)).exclude(error_code="").exists()
     return night - last.due_at >= (min(interval, _AFTER_FAILURE) if has_failed else interval) - _SLACK
 
@@ -102,12 +114,16 @@ def _has_backup(location: Location | None) -> bool:
     return False
 
 
-def _request(location: Location | None, due: datetime) -> None:
-    arguments = {"location": str(location.pk) if location else ""}
+def _request(due: DueRehearsal) -> None:
+    arguments = {"location": str(due.location.pk) if due.location else ""}
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             operation = queue_operation(
-                OperationKind.REHEARSE, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due
+                OperationKind.REHEARSE,
+                requested_by=None,
+                origin=Origin.SCHEDULE,
+                arguments=arguments,
+                due_at=due.due_at,
             )
     except OperationRunning as problem:
         logger.info("schedule.waiting", reason=str(problem))
