@@ -12,7 +12,7 @@ from django.db import connections
 
 from tests.backups.makers import changed, on_small_disk, raising_at
 from tests.locations.rebuilding import KEY
-from tests.operations.elsewhere import heard, kill, queued, start
+from tests.operations.elsewhere import queued
 from tests.operations.test_run import do, made, refused
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.errors import (
@@ -38,24 +38,11 @@ from tvarr_backup.operations.models import (
     Origin,
     Rehearsal,
 )
-from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.rehearsals import read_identity, rehearsal_folder
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
-
-_REHEARSER = """
-import tvarr_backup.operations.rehearsals as rehearsals
-from tvarr_backup.operations.run import perform
-original = rehearsals.rehearse
-def held(*arguments, **named):
-    say("rehearsing")
-    sys.stdin.readline()
-    return original(*arguments, **named)
-rehearsals.rehearse = held
-perform(begin(sys.argv[1]))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -181,21 +168,6 @@ def test_cleanup_leaves_alone_what_is_rehearsed() -> None:
         arguments={"location": "", "filename": "tvarr-backup-2026-01-01T00-00-00.db.gz"},
     )
     assert names_being_copied() == {"tvarr-backup-2026-01-01T00-00-00.db.gz"}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_after_a_kill_nothing_is_left(storage: Path) -> None:
-    made()
-    operation = create_operation(
-        OperationKind.REHEARSE, origin=Origin.WEB, state=OperationState.QUEUED, arguments={"location": ""}
-    )
-    process = start(_REHEARSER, str(operation.pk), TVARR_STORAGE_BASE_DIR=str(storage))
-    heard(process, "rehearsing")
-    assert list(rehearsal_folder().iterdir())
-    kill(process)
-    assert [one.pk for one in reconcile()] == [operation.pk]
-    assert not rehearsal_folder().exists()
-    assert not Rehearsal.objects.exists()
 
 
 # --- Room ------------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_the_result_is_on_the_page_of_the_operation_and_on_the_status_card(clien
     assert "Rehearsed" in shown
     assert "equal to the metadata of the backup" in shown
     assert name in shown
-    assert "Last rehearsal: Today, " in text_of(client.get("/"))
+    assert "Last rehearsal: today, " in text_of(client.get("/"))
 
 
 def test_a_failure_is_on_the_status_card(client: Client, folder: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_failure_is_on_the_status_card(client: Client, folder: Path) -> None:
         operation="0" * 26,
     )
     shown = text_of(client.get("/"))
-    assert "failed, 12 s." in shown
+    assert "failed , 12 s." in shown
     assert "It is damaged." in shown
 
 

@@ -138,6 +138,7 @@ class BackupViewSet(StrictView, ViewSet):
         "protection": CHECKED_BY_ACTION,
         "download": CHECKED_BY_ACTION,
         "verify": CHECKED_BY_ACTION,
+        "rehearse": CHECKED_BY_ACTION,
         "read_configuration": CHECKED_BY_ACTION,
         "restore": CHECKED_BY_ACTION,
     }
