@@ -107,6 +107,20 @@ def duration(name: str) -> timedelta | None:
     return _parse(name, value, parse_duration, expected) if value else None
 
 
+def interval(name: str, default: str) -> timedelta | None:
+    """Return a duration of at least a day such as `1w`, or None for `none`."""
+    value = text(name, default)
+    expected = 'a duration from 1d to 9999w, such as "1w" or "30d", or "none"'
+
+    def parse(text: str) -> timedelta:
+        found = parse_duration(text)
+        if found < timedelta(days=1):
+            raise ValueError
+        return found
+
+    return None if value == "none" else _parse(name, value, parse, expected)
+
+
 def group(name: str) -> int | None:
     """Return the id of a system group by its name or id, or None if it is unset or blank."""
     value = text(name, "")

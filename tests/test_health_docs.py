@@ -14,7 +14,7 @@ from tests.installation import ROOT
 from tvarr_backup.api.metrics import metrics
 from tvarr_backup.operations.alert_models import Receiver
 from tvarr_backup.operations.health import Subject
-from tvarr_backup.operations.models import Location, OperationKind, Origin
+from tvarr_backup.operations.models import Location, OperationKind, Origin, Rehearsal
 from tvarr_backup.operations.run import run_here
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +28,9 @@ def names(tmp_path: Path, settings: Any) -> set[str]:
     now = datetime.now(UTC)
     Location.objects.create(name="nas", kind="folder", options={"path": "/mnt/nas"}, created_at=now, in_sync_at=now)
     Receiver.objects.create(name="phone", kind="webhook", url="https://hooks.example", created_at=now)
+    Rehearsal.objects.create(
+        place=Rehearsal.LOCAL, filename="a backup", ended_at=now, seconds=1, operation="an operation"
+    )
     families = text_string_to_metric_families(metrics().decode())
     return {sample.name for family in families for sample in family.samples}
 

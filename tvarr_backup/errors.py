@@ -446,6 +446,14 @@ class RestoreUnsettled(RestoreFailed):
     """A restore was interrupted, and the live data is unknown or damaged. The previous data is kept."""
 
 
+class RehearsalFailed(TvarrBackupError):
+    """A backup was restored into a scratch database, and the result is wrong. The fact `check` says what. Nothing was changed."""
+
+
+class ScratchUnusable(TvarrBackupError):
+    """The folder where rehearsals work cannot be used. Nothing was changed."""
+
+
 class StateNotFound(TvarrBackupError):
     """A text names no state of the configuration, or one that does not exist."""
 

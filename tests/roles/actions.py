@@ -99,6 +99,14 @@ def _verify() -> dict[Entrance, Ask]:
     }
 
 
+def _rehearse() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}rehearse/"),
+        API: Ask(f"POST {_CALL}/rehearse", {}),
+        **_command("rehearse", "{filename}"),
+    }
+
+
 def _restore(*accepted: str) -> dict[Entrance, Ask]:
     return {
         PAGE: Ask(f"POST {_ONE}restore/", dict.fromkeys(accepted, "true")),
@@ -225,6 +233,28 @@ CASES = [
         on="missing",
     ),
     Case("request_verification", "another one is open", OPERATOR, "operation_running", _verify(), queued=BACKUP),
+    Case("request_rehearsal", "nothing in the way", OPERATOR, DONE, _without(_rehearse(), COMMAND)),
+    Case("request_rehearsal", "the backup is gone", OPERATOR, "backup_not_found", _rehearse(), on="missing"),
+    Case(
+        "request_rehearsal",
+        "another one is open",
+        OPERATOR,
+        "operation_running",
+        _rehearse(),
+        queued=OperationKind.REHEARSE,
+    ),
+    Case("request_rehearsal", "a backup is queued", OPERATOR, DONE, _without(_rehearse(), COMMAND), queued=BACKUP),
+    Case(
+        "request_rehearsal",
+        "the location has no copy",
+        ADMINISTRATOR,
+        "backup_not_found",
+        {
+            PAGE: Ask("POST /locations/<slug:location>/rehearse/"),
+            API: Ask("POST /api/v1/locations/<str:name>/rehearse", {}),
+            **_command("rehearse", "--location", LOCATION),
+        },
+    ),
     Case("request_restore", "nothing in the way", ADMINISTRATOR, DONE, _without(_restore(), COMMAND)),
     Case("request_restore", "the backup is damaged", ADMINISTRATOR, "restore_refused", _restore(), on="damaged"),
     Case("request_restore", "the schema is newer", ADMINISTRATOR, "confirmation_required", _restore(), on="newer"),
@@ -718,6 +748,28 @@ CASES = [
         ADMINISTRATOR,
         DONE,
         {PAGE: Ask(f"POST {_RECEIVERS}advice/")},
+    ),
+    Case(
+        "store_rehearsal_identity",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _on_location("identity", {"identity": "{identity}"}),
+    ),
+    Case(
+        "store_rehearsal_identity",
+        "it is not an identity",
+        ADMINISTRATOR,
+        "identity_invalid",
+        _location("PUT", "/identity", {"identity": "correct horse"}, "key", "store", LOCATION)
+        | _on_location("identity", {"identity": "correct horse"}),
+    ),
+    Case(
+        "forget_rehearsal_identity",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("DELETE", "/identity", None, "key", "forget", LOCATION) | _on_location("identity", {"forget": "yes"}),
     ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]

@@ -42,6 +42,8 @@ _PAGES_THAT_ASK_NOTHING = {
     "/backups/<str:filename>/note/",
     "/backups/<str:filename>/protect/",
     "/backups/<str:filename>/verify/",
+    "/backups/<str:filename>/rehearse/",
+    "/locations/<slug:location>/rehearse/",
     "/locations/<slug:location>/test/",
     "/locations/<slug:location>/copy/",
     "/locations/<slug:location>/check/",

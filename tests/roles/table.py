@@ -50,6 +50,7 @@ CANCEL = {
     OperationKind.COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
     OperationKind.CHECK_COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
     OperationKind.TEST_LOCATION: (ADMINISTRATOR, MANAGE_LOCATIONS),
+    OperationKind.REHEARSE: (OPERATOR, VERIFY),
 }
 
 # --- Pages -----------------------------------------------------------------------------------------------------------
@@ -100,6 +101,7 @@ PAGES: dict[str, Row] = {
         on="safety",
     ),
     f"POST {_ONE}verify/": row(OPERATOR, VERIFY, answer=302, does="verify a backup"),
+    f"POST {_ONE}rehearse/": row(OPERATOR, VERIFY, answer=302, does="rehearse a backup"),
     f"GET {_ONE}download/": row(OPERATOR, DOWNLOAD, does="download a backup"),
     f"GET {_ONE}restore/": row(ADMINISTRATOR, RESTORE),
     f"POST {_ONE}restore/": row(ADMINISTRATOR, RESTORE, answer=302, does="restore a backup"),
@@ -128,6 +130,14 @@ PAGES: dict[str, Row] = {
     f"POST {_LOCATION}test/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="test a location"),
     f"POST {_LOCATION}copy/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="copy to a location"),
     f"POST {_LOCATION}check/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="check a copy"),
+    f"POST {_LOCATION}rehearse/": row(ADMINISTRATOR, VERIFY, MANAGE_LOCATIONS, answer=302, does="rehearse a copy"),
+    f"GET {_LOCATION}identity/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}identity/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="store an identity", body={"identity": "{identity}"}
+    ),
+    f"POST {_LOCATION}identity/ forget": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="forget an identity", body={"forget": "yes"}
+    ),
     f"POST {_LOCATION}pause/": row(
         ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="change a location", body={"enabled": "false"}
     ),
@@ -259,6 +269,7 @@ CALLS: dict[str, Row] = {
         ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", body={"protected": False}, on="safety"
     ),
     f"POST {_BACKUP}/verify": row(OPERATOR, VERIFY, answer=202, does="verify a backup", body={}),
+    f"POST {_BACKUP}/rehearse": row(OPERATOR, VERIFY, answer=202, does="rehearse a backup", body={}),
     f"POST {_BACKUP}/read": row(OPERATOR, VERIFY, answer=202, does="read a backup", body={}),
     f"POST {_BACKUP}/restore": row(
         ADMINISTRATOR, RESTORE, answer=202, does="restore a backup", query="confirm=true", body={}
@@ -286,6 +297,12 @@ CALLS: dict[str, Row] = {
                 {"does": "confirm a host key", "answer": 400, "body": {"host_key": "ssh-rsa AAAA"}},
             ),
             ("POST", f"{_API_LOCATION}/key", {"does": "make a recovery key"}),
+            (
+                "PUT",
+                f"{_API_LOCATION}/identity",
+                {"does": "store an identity", "answer": 400, "body": {"identity": "correct horse"}},
+            ),
+            ("DELETE", f"{_API_LOCATION}/identity", {"does": "forget an identity", "answer": 204}),
             ("POST", f"{_API_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
         )
     },
@@ -311,6 +328,10 @@ CALLS: dict[str, Row] = {
             ("POST", f"{_API_RECEIVER}/test", {"does": "test a receiver", "answer": 202}),
         )
     },
+    # It has no copy yet.
+    f"POST {_API_LOCATION}/rehearse": row(
+        ADMINISTRATOR, VERIFY, MANAGE_LOCATIONS, answer=404, does="rehearse a copy", body={}
+    ),
     f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),
     f"GET {_V1}/operations/<str:operation_id>": row(VIEWER, VIEW_OPERATION, does="show an operation"),
     **{

@@ -40,7 +40,7 @@ FORMS = {
     "GET /settings/receivers/<slug:receiver>/",
     "POST /settings/receivers/add/",
     *(f"POST /settings/receivers/<slug:receiver>/{page}/" for page in ("change", "remove")),
-    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "remove")),
+    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "identity", "remove")),
 }
 IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 """Refusals of operations that had started; only their records change."""

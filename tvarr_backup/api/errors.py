@@ -72,6 +72,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.PlanStale,
         errors.ReceiverReadOnly,
         errors.ReceiverSecretsLost,
+        errors.RehearsalFailed,
         errors.RestoreRefused,
         errors.RowUnreadable,
         errors.SecretsLost,
@@ -107,6 +108,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.OperationTimedOut,
         errors.QueueUnreachable,
         errors.ReceiverFailed,
+        errors.ScratchUnusable,
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.NoRoom,),
 }

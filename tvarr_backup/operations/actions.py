@@ -28,7 +28,7 @@ from tvarr_backup.backups.catalogue import (
     require_deletable,
     require_files,
 )
-from tvarr_backup.backups.lookup import find_name
+from tvarr_backup.backups.lookup import choose_name, find_name
 from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import (
@@ -73,6 +73,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.operations.receivers import SavedReceiver
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.rehearsals import choose_backup, require_rehearsable
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
 from tvarr_backup.operations.states import NOW, NamedState, find_state
@@ -159,6 +160,39 @@ def request_restore(
         filename=filename,
         **{name: value for name, value in given.items() if value},
     )
+
+
+def request_rehearsal(
+    actor: Actor, name: str | None = None, *, location: str | None = None, start: Start = submit
+) -> Operation:
+    """Rehearse the restore of a backup, or of the newest good one, in the backup folder or in a location.
+
+    A location requires the right to manage locations, too. Raises what `find_name`, `choose_backup` and `require_rehearsable`
+    raise, `LocationNotFound`, `LocationNotReady`, and what `start` raises.
+    """
+    actor.require(KINDS[OperationKind.REHEARSE].permission)
+    found = None
+    if location is not None:
+        actor.require(MANAGE_LOCATIONS)
+        found = locations.find_location(location)
+        locations.require_ready(found)
+    filename = _find_rehearsed(found, name) if name is not None else ""
+    chosen = choose_backup(found, filename)
+    require_rehearsable(chosen, found)
+    return _start(
+        actor,
+        OperationKind.REHEARSE,
+        start,
+        location=str(found.pk) if found else "",
+        filename=chosen.filename if filename else "",
+    )
+
+
+def _find_rehearsed(location: Location | None, name: str) -> str:
+    """Return the file name that a user means. Raises what `find_name` raises."""
+    if location is None:
+        return find_name(backup_folder(), name)
+    return name if parse_name(name) else choose_name(name, list(location.copies.values_list("filename", flat=True)))
 
 
 def request_cleanup(actor: Actor, *, start: Start = submit) -> Operation:
@@ -620,6 +654,22 @@ def confirm_location_key(actor: Actor, name: str, identity: str | None) -> Locat
     """
     actor.require(MANAGE_LOCATIONS)
     return locations.confirm_key(locations.find_location(name), identity)
+
+
+def store_rehearsal_identity(actor: Actor, name: str, identity: str) -> Location:
+    """Store the identity of a location, encrypted, so that its copies can be rehearsed. It is never shown again.
+
+    Raises `LocationNotFound`, `LocationInvalid` if the location is not encrypted, `IdentityInvalid`, `IdentityWrong`, and
+    `LocationUnsupported`.
+    """
+    actor.require(MANAGE_LOCATIONS)
+    return locations.store_identity(locations.find_location(name), identity)
+
+
+def forget_rehearsal_identity(actor: Actor, name: str) -> Location:
+    """Delete the stored identity of a location. Raises `LocationNotFound`."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.forget_identity(locations.find_location(name))
 
 
 # --- Receivers of alerts ---------------------------------------------------------------------------------------------

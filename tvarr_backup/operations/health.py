@@ -18,7 +18,15 @@ from tvarr_backup.backups.forecast import count_fitting
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.formatting import format_count, format_time
 from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
-from tvarr_backup.operations.observe import Live, Observation, ObservedLocation, ObservedReceiver, Records, observe
+from tvarr_backup.operations.observe import (
+    Live,
+    Observation,
+    ObservedLocation,
+    ObservedReceiver,
+    ObservedRehearsal,
+    Records,
+    observe,
+)
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.quoting import name_some
 from tvarr_backup.schema import TVARRS_NEWEST
@@ -64,6 +72,7 @@ class Subject(TextChoices):
     RESTORE = "restore", "Restore"
     LOCATIONS = "locations", "Locations"
     ALERTS = "alerts", "Alerts"
+    REHEARSAL = "rehearsal", "Rehearsal"
 
 
 class HealthCheck(NamedTuple):
@@ -131,6 +140,7 @@ def check_health() -> Health:
         Subject.RESTORE: _check_restore(observed),
         Subject.LOCATIONS: _check_locations(observed),
         Subject.ALERTS: _check_alerts(observed),
+        Subject.REHEARSAL: _check_rehearsal(observed),
     }
     return Health(observed, checks, good, expected)
 
@@ -151,6 +161,16 @@ def health_as_data(health: Health) -> dict[str, Any]:
             "kind": str(good.sidecar.kind),
             "created_at": good.sidecar.created_at.isoformat(),
         },
+        "last_rehearsals": [
+            {
+                "location": one.location or None,
+                "filename": one.filename,
+                "ended_at": one.ended_at.isoformat(),
+                "seconds": one.seconds,
+                "error_code": one.code,
+            }
+            for one in (observed.records.rehearsals if observed.records else ())
+        ],
         "may_be_old_seconds": expected.max_age and int(expected.max_age.total_seconds()),
         "next_run": expected.next_run and expected.next_run.isoformat(),
         "overdue": expected.is_overdue,
@@ -438,7 +458,8 @@ def _check_restore(observed: Observation) -> HealthCheck:
     if unfinished is None and observed.obstacle and not running:
         return _warning("No backup can be restored now: {obstacle}", obstacle=observed.obstacle)
     if unfinished is None:
-        return _ok("No restore is unfinished.")
+        sentences = [Sentence("No restore is unfinished."), *observed.restore_notes]
+        return HealthCheck(HealthState.OK, join(sentences))
     if running and running.kind == OperationKind.RESTORE:
         return _ok("{backup} is being restored.", backup=unfinished.backup)
     return _warning(
@@ -529,6 +550,61 @@ def _describe_failing(receiver: ObservedReceiver) -> Sentence:
         name=receiver.name,
         since=format_time(receiver.failing_since) if receiver.failing_since else "",
         problem=receiver.problem,
+    )
+
+
+def _check_rehearsal(observed: Observation) -> HealthCheck:
+    records = observed.records
+    if observed.unsupported:
+        return HealthCheck(HealthState.OK, observed.unsupported)
+    return _unknown(_NO_DEFAULT) if records is None else _judge_rehearsals(records, observed.at)
+
+
+def _judge_rehearsals(records: Records, at: datetime) -> HealthCheck:
+    found = [_describe_failure(one) for one in records.rehearsals if one.code]
+    if found:
+        return HealthCheck(HealthState.WARNING, join(found))
+    interval = records.settings.rehearses_every() if records.settings.is_scheduled() else None
+    late = [one for one in records.rehearsals if interval and abs(at - one.ended_at) > _latest_after(interval)]
+    if late:
+        return _warning(
+            "The last rehearsal of a restore was on {at}, although one is due every {interval}. Check that a worker is running "
+            "and what it logs.",
+            at=format_time(min(one.ended_at for one in late)),
+            interval=_precise_duration(interval or timedelta()),
+        )
+    if records.rehearsals:
+        return HealthCheck(HealthState.OK, join(map(_describe_success, records.rehearsals)))
+    if interval is None:
+        return _ok("Automatic rehearsals are off.")
+    return _ok("No restore has been rehearsed yet.")
+
+
+def _latest_after(interval: timedelta) -> timedelta:
+    return INTERVALS * interval + timedelta(days=1)
+
+
+def _describe_failure(one: ObservedRehearsal) -> Sentence:
+    return Sentence(
+        "On {at}, a restore of {filename} from {location} was rehearsed and failed: {problem}"
+        if one.location
+        else "On {at}, a restore of {filename} was rehearsed and failed: {problem}",
+        at=format_time(one.ended_at),
+        filename=one.filename,
+        location=one.location,
+        problem=one.problem,
+    )
+
+
+def _describe_success(one: ObservedRehearsal) -> Sentence:
+    return Sentence(
+        "{filename} from {location}: rehearsed on {at}, OK, {seconds:.0f} s."
+        if one.location
+        else "{filename}: rehearsed on {at}, OK, {seconds:.0f} s.",
+        at=format_time(one.ended_at),
+        filename=one.filename,
+        location=one.location,
+        seconds=max(1.0, one.seconds),
     )
 
 

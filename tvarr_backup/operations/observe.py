@@ -17,12 +17,13 @@ from pathlib import Path
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes
 from tvarr_backup.backups.live import why_not_restorable
+from tvarr_backup.backups.offline import require_replaceable
 from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.restore_journal import Unfinished, read_journal
 from tvarr_backup.backups.room import require_room_for_backup
@@ -59,6 +60,7 @@ from tvarr_backup.operations.models import (
     OperationKind,
     OperationState,
     Origin,
+    Rehearsal,
 )
 from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
@@ -120,6 +122,18 @@ class ObservedAlerts:
 
 
 @dataclass(frozen=True)
+class ObservedRehearsal:
+    """The last rehearsal of a place: the name of a location, or "" for the backup folder. `code` is empty if it succeeded."""
+
+    location: str
+    filename: str
+    ended_at: datetime
+    seconds: float
+    code: str
+    problem: Sentence
+
+
+@dataclass(frozen=True)
 class Records:
     """The contents of our own database. `due` is when the next automatic backup is due, or was, if one is planned."""
 
@@ -133,6 +147,8 @@ class Records:
     locations: tuple[ObservedLocation, ...] = ()
     """By name. No location is opened."""
     alerts: ObservedAlerts = ObservedAlerts()
+    rehearsals: tuple[ObservedRehearsal, ...] = ()
+    """That of the backup folder first, then by the names of the locations."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +202,8 @@ class Observation:
     live_problem: Sentence
     obstacle: Sentence
     """Why no backup can be restored, although tvarr's database can be read."""
+    restore_notes: tuple[Sentence, ...]
+    """What a restore would do or need in a way that a user may not expect."""
     unsupported: Sentence
     worker_is_alive: bool
     sender_is_alive: bool
@@ -194,7 +212,7 @@ class Observation:
 
     @property
     def running(self) -> Operation | None:
-        """The running operation that others wait for. Operations of locations run beside it."""
+        """The running operation that others wait for. Operations of locations and rehearsals run beside it."""
         return next((one for one in self._in_line if one.state == OperationState.RUNNING), None)
 
     @property
@@ -204,7 +222,7 @@ class Observation:
 
     @property
     def _in_line(self) -> tuple[Operation, ...]:
-        return tuple(one for one in self.open_operations if not one.location)
+        return tuple(one for one in self.open_operations if not one.is_beside)
 
     @property
     def open_operations(self) -> tuple[Operation, ...]:
@@ -226,6 +244,7 @@ def observe() -> Observation:
         live=live,
         live_problem=live_problem,
         obstacle=_why_not_restorable(live, folder),
+        restore_notes=tuple(_note_on_restores(live)),
         unsupported=unsupported,
         worker_is_alive=_is_alive(worker_seems_alive),
         sender_is_alive=_is_alive(sender_seems_alive),
@@ -257,6 +276,7 @@ def _read_records() -> Records:
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         schema_change=recent_change(datetime.now(UTC)),
         locations=tuple(_observe_locations()),
+        rehearsals=tuple(_observe_rehearsals()),
         alerts=_observe_alerts(),
     )
 
@@ -274,6 +294,19 @@ def _observe_alerts() -> ObservedAlerts:
         has_ping=len(receivers) < len(rows),
         is_advice_dismissed=AlertSettings.objects.filter(is_advice_dismissed=True).exists(),
     )
+
+
+def _observe_rehearsals() -> Iterator[ObservedRehearsal]:
+    rows = Rehearsal.objects.select_related("location").order_by(F("location__name").asc(nulls_first=True))
+    for row in rows:
+        yield ObservedRehearsal(
+            location=row.location.name if row.location else "",
+            filename=row.filename,
+            ended_at=row.ended_at,
+            seconds=row.seconds,
+            code=row.error_code,
+            problem=row.problem,
+        )
 
 
 def _observe_locations() -> Iterator[ObservedLocation]:
@@ -343,6 +376,23 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
     except OSError:  # reported by the check of the folder
         return NOTHING
     return NOTHING
+
+
+def _note_on_restores(live: Live | None) -> Iterator[Sentence]:
+    if live is None or live.used is None:
+        return
+    path = conf.live_database()
+    if not live.is_wal:
+        yield Sentence("The database is in rollback-journal mode. A restore switches it to WAL mode, as tvarr does.")
+    try:
+        require_replaceable(path)
+    except DatabaseUnusable as problem:
+        yield Sentence(
+            "An offline restore, which a damaged file needs, must run as uid {owner} or as root.",
+            owner=problem.facts["owner"],
+        )
+    except OSError:  # reported by the check of the database
+        return
 
 
 def count_live_rows() -> tuple[dict[str, int], Sentence]:

@@ -113,8 +113,12 @@ def create_operation(kind: OperationKind, **values: Any) -> Operation:
     except IntegrityError:
         if operation.location:
             raise _busy(operation) from None
-        open_ones = Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True)
-        open_one = open_ones.filter(database=operation.database).select_related("requested_by").first()
+        open_ones = Operation.objects.filter(state__in=OPEN_STATES)
+        if operation.is_exclusive:
+            open_ones = open_ones.filter(is_exclusive=True, database=operation.database)
+        else:
+            open_ones = open_ones.filter(kind=kind)
+        open_one = open_ones.select_related("requested_by").first()
         if open_one is None:  # it has ended since
             raise OperationRunning("Another operation was still running. It has ended now. Try again.") from None
         raise OperationRunning(

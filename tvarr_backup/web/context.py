@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from tvarr_backup.initial_password import has_one_time_password
-from tvarr_backup.operations.models import OPEN_STATES, Operation
+from tvarr_backup.operations.models import KINDS_BESIDE, OPEN_STATES, Operation
 
 
 class Place(NamedTuple):
@@ -48,7 +48,10 @@ def _running(request: HttpRequest) -> Operation | None:
     if not request.user.has_perm("operations.view_operation"):
         return None
     return (
-        Operation.objects.filter(state__in=OPEN_STATES, location="").only("kind", "state", "phase", "percent").first()
+        Operation.objects.filter(state__in=OPEN_STATES)
+        .exclude(kind__in=KINDS_BESIDE)
+        .only("kind", "state", "phase", "percent")
+        .first()
     )
 
 

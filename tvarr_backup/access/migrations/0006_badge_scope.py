@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("access", "0004_locations")]
+    dependencies = [("access", "0005_receivers")]
 
     operations = [
         migrations.AlterField(
