@@ -304,8 +304,7 @@ def store_identity(location: Location, identity: str) -> Location:
     """
     if not location.recipient:
         raise LocationInvalid("{name} has no recipient, so its copies are not encrypted.", name=location.name)
-    key = _ask_about_keys("identity", identity)
-    if key.recipient != location.recipient:
+    if recipient_of(identity) != location.recipient:
         raise IdentityWrong("This is not the identity of {name}. Nothing was changed.", name=location.name)
     sealed = seal_options({IDENTITY: identity.strip()})
     changed = change_location(location, {}, sealed_identity=sealed)
