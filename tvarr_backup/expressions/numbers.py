@@ -7,6 +7,7 @@ from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
 
 _DIGITS = "[0-9](?:_?[0-9])*"
 _HEX_DIGITS = "[0-9a-f](?:_?[0-9a-f])*"
+_DIGITS_ONLY = re.compile("[0-9]{1,15}")
 _DECIMAL = re.compile(
     rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?", re.IGNORECASE | re.ASCII
 )
@@ -18,6 +19,8 @@ _INFINITY = re.compile(r"[+-]?inf(?:inity)?|nan", re.IGNORECASE | re.ASCII)
 
 def read_number(text: str) -> float:
     """Return the number that the whole text is. Raise `EvaluationFailed`, also for a number that is too large."""
+    if _DIGITS_ONLY.fullmatch(text):
+        return float(text)
     if _DECIMAL.fullmatch(text):
         number = float(text)
     elif _HEX.fullmatch(text):
