@@ -3,13 +3,14 @@
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from tvarr_backup.expressions.columns import find_column
+from tvarr_backup.expressions.columns import REPETITIVE_COLUMNS, find_column
 from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.failures import EvaluationFailed
 from tvarr_backup.expressions.limits import Budget
 from tvarr_backup.expressions.numbers import read_number
-from tvarr_backup.expressions.patterns import Captures, Pattern, seen
+from tvarr_backup.expressions.patterns import Captures, Pattern
 from tvarr_backup.expressions.rows import Slot, Texts, find_slot
 from tvarr_backup.expressions.tree import (
     NUMBER_OPERATORS,
@@ -28,6 +29,7 @@ Test = Callable[[Texts], bool]
 FindCaptures = Callable[[Texts], Captures | None]
 """Returns the captures of a condition that matches the row; None if no regular expression gives any."""
 
+_MOST_VALUES = 1024
 _NUMBER_TESTS: Mapping[Operator, Callable[[float, float], bool]] = {
     Operator.GREATER_THAN: operator.gt,
     Operator.GREATER_THAN_OR_EQUAL: operator.ge,
@@ -82,10 +84,11 @@ def _compile_comparison(comparison: Comparison, domain: Domain, budget: Budget) 
     operand = comparison.value.text
     if comparison.operator in REGEX_OPERATORS:
         pattern = Pattern(operand, budget, ignore_case=domain.is_filter)
+        contains = lru_cache(_MOST_VALUES)(pattern.is_in) if column in REPETITIVE_COLUMNS else pattern.is_in
         if comparison.operator is Operator.MATCHES:
-            test, captures = _found(pattern, slot), _pattern_captures(pattern, slot)
+            test, captures = _found(contains, slot), _pattern_captures(pattern, slot)
         else:
-            test, captures = _not_found(pattern, slot), _no_captures
+            test, captures = _not_found(contains, slot), _no_captures
         return CompiledCondition(comparison, test, captures, column=column, weight=pattern.weight)
     if comparison.operator in NUMBER_OPERATORS:
         test = _number_test(_NUMBER_TESTS[comparison.operator], operand, slot)
@@ -189,14 +192,12 @@ def _number_test(compare: Callable[[float, float], bool], operand: str, slot: Sl
     return test
 
 
-def _found(pattern: Pattern, slot: Slot) -> Test:
-    find = pattern.find
-    return lambda texts: find(seen(texts[slot])) is not None
+def _found(contains: Callable[[str], bool], slot: Slot) -> Test:
+    return lambda texts: contains(texts[slot])
 
 
-def _not_found(pattern: Pattern, slot: Slot) -> Test:
-    find = pattern.find
-    return lambda texts: find(seen(texts[slot])) is None
+def _not_found(contains: Callable[[str], bool], slot: Slot) -> Test:
+    return lambda texts: not contains(texts[slot])
 
 
 def _pattern_captures(pattern: Pattern, slot: Slot) -> FindCaptures:

@@ -7,19 +7,19 @@ from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
 
 _DIGITS = "[0-9](?:_?[0-9])*"
 _HEX_DIGITS = "[0-9a-f](?:_?[0-9a-f])*"
-_DIGITS_ONLY = re.compile("[0-9]{1,15}")
 _DECIMAL = re.compile(
     rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?", re.IGNORECASE | re.ASCII
 )
 _HEX = re.compile(
     rf"[+-]?0x(?:_?{_HEX_DIGITS}(?:\.(?:{_HEX_DIGITS})?)?|\.{_HEX_DIGITS})p[+-]?{_DIGITS}", re.IGNORECASE | re.ASCII
 )
+_SHORT = 15
 _INFINITY = re.compile(r"[+-]?inf(?:inity)?|nan", re.IGNORECASE | re.ASCII)
 
 
 def read_number(text: str) -> float:
     """Return the number that the whole text is. Raise `EvaluationFailed`, also for a number that is too large."""
-    if _DIGITS_ONLY.fullmatch(text):
+    if len(text) <= _SHORT and text.isascii() and text.isdigit():
         return float(text)
     if _DECIMAL.fullmatch(text):
         number = float(text)

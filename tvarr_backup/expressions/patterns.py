@@ -32,15 +32,22 @@ _PARTS = re.compile(
 class Pattern:
     """A compiled pattern. A pattern that Go refuses fails when it is used, as in tvarr.
 
-    `find` returns None if the bytes of `seen` do not contain the pattern, and raises `EvaluationFailed` for a bad one. `weight` is
-    1 for an ordinary pattern and grows with the number of RE2's instructions.
+    `weight` is 1 for an ordinary pattern and grows with the number of RE2's instructions.
     """
 
     def __init__(self, text: str, budget: Budget, *, ignore_case: bool) -> None:
         """Compile a pattern. Raise `ExpressionTooLarge` if the budget is used up."""
         self._regexp = None if _go_refuses(text) else _compile(f"(?i){text}" if ignore_case else text, budget)
         self.weight = 1 + (self._regexp.programsize if self._regexp else 0) // 100
-        self.find: Callable[[bytes], object] = _bad_pattern if self._regexp is None else _finder(self._regexp)
+        self._find = _bad_pattern if self._regexp is None else _finder(self._regexp)
+
+    def is_in(self, text: str) -> bool:
+        """Return whether the pattern is found anywhere in a text. Raise `EvaluationFailed` for a bad pattern."""
+        try:
+            seen = text.encode()
+        except UnicodeEncodeError:
+            seen = shown(text).encode()
+        return self._find(seen) is not None
 
     def captures(self, text: str) -> Captures | None:
         """Return the first match, with the bytes of the text as they are. Raise `EvaluationFailed` for a bad pattern."""
@@ -51,14 +58,6 @@ class Pattern:
             return None
         spans = (match.span(group) for group in range(self._regexp.groups + 1))
         return tuple(text[start:end] if start >= 0 else "" for start, end in spans)
-
-
-def seen(text: str) -> bytes:
-    """Return the UTF-8 that a pattern searches, with one U+FFFD for each byte that is not part of any."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return shown(text).encode()
 
 
 def _bad_pattern(_text: bytes) -> None:
