@@ -6,6 +6,7 @@ Warnings about a single text are in `lint`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.evaluate import Outcome, Program
@@ -76,7 +77,7 @@ def _filter_warnings(filters: Sequence[FilterUse]) -> Iterator[CombinationWarnin
     elif active and not channels:
         message = "tvarr begins with no channels, and a blank filter includes none, so the proxy has no channels."
         yield CombinationWarning(CombinationCode.ONLY_BLANK_FILTERS, message, positions=everything)
-    for earlier, later in zip(channels, channels[1:], strict=False):
+    for earlier, later in pairwise(channels):
         if earlier[1].action is FilterAction.EXCLUDE and later[1].action is FilterAction.INCLUDE:
             message = "tvarr runs this include after an exclude, so it adds channels again that the exclude took out."
             yield CombinationWarning(CombinationCode.INCLUDED_AGAIN, message, positions=(earlier[0], later[0]))
