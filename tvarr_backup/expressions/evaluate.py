@@ -105,6 +105,8 @@ class Program:
     def apply_texts(self, texts: Texts, compared: Texts) -> Applied:
         """Apply the rule to a row that a reader with this program's columns has read."""
         outcome = self.evaluate_texts(texts, compared)
+        if outcome is _NO_MATCH:
+            return _NOT_APPLIED
         if not outcome.matches or not self.actions:
             return Applied(outcome)
         captures = None if self.condition is None else self.condition.captures(texts, compared)
@@ -126,6 +128,7 @@ class Program:
 _MATCH = Outcome(matches=True)
 _NO_MATCH = Outcome(matches=False)
 _SKIPPED = Outcome(matches=None)
+_NOT_APPLIED = Applied(_NO_MATCH)
 
 
 def compile_expression(text: str, domain: Domain, budget: Budget | None = None) -> Program:
