@@ -45,7 +45,7 @@ class Preview:
     """The effects in the order of the changes, the outputs of proxies that would change, and the rows that were read.
 
     `stop` is set if the time was used up. `refused_before` and `refused_after` are names of mapping rules that tvarr refuses;
-    then it runs none. `uncounted` is the number of changes beyond the limit, which have no effect here.
+    then it runs none. `uncounted` is the number of changes that were not counted because there are too many; they have no effect here.
     """
 
     effects: tuple[Effect, ...] = ()
@@ -99,9 +99,10 @@ class _Counting:
         self._before = self._after = Rules(rules, self._compiler)
         if planned != rules:
             self._after = Rules(planned, self._compiler)
-        self._counted = [self._count(change) for change in changes[:MOST_CHANGES]]
         self._done = self._total = 0
         self._stop: Stop | None = None
+        self._counted: list[Counted] = []
+        self._within_time(self._count_all)
 
     def run(self) -> Preview:
         """Count everything. Channels come first, because programmes need their groups."""
@@ -131,9 +132,11 @@ class _Counting:
     def _of(self, subject: Subject) -> list[Counted]:
         return [counted for counted in self._counted if subject_of(counted.change.item.domain) is subject]
 
-    def _count(self, change: Change) -> Counted:
-        self._limit.check()
-        return Counted(change, self._tally(change.before), self._tally(change.after), size=self._size)
+    def _count_all(self) -> None:
+        for change in self._changes[:MOST_CHANGES]:
+            self._limit.check()
+            before, after = self._tally(change.before), self._tally(change.after)
+            self._counted.append(Counted(change, before, after, size=self._size))
 
     def _tally(self, item: Item | None) -> Tally | None:
         if item is None:
@@ -226,15 +229,22 @@ class _Counting:
 
     def _run(self, batches: Iterator[list[Row]], add: Callable[[list[Row]], object]) -> None:
         """Add all batches, until the time is used up."""
-        if self._stop is not None:
-            return
-        try:
+
+        def add_all() -> None:
             for rows in batches:
                 self._limit.check()
                 add(rows)
                 self._done += len(rows)
                 if self._progress is not None:
                     self._progress(self._done, self._total)
+
+        self._within_time(add_all)
+
+    def _within_time(self, work: Callable[[], None]) -> None:
+        if self._stop is not None:
+            return
+        try:
+            work()
         except EvaluationTooSlow:
             self._stop = Stop.TIME
 
