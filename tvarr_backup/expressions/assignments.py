@@ -1,7 +1,7 @@
 """Actions of mapping and client detection rules."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from tvarr_backup.expressions.columns import dynamic_column, find_column
 from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
 from tvarr_backup.expressions.patterns import Captures
+from tvarr_backup.expressions.rows import Texts, find_slot
 from tvarr_backup.expressions.tree import (
     Action,
     ActionValue,
@@ -44,7 +45,7 @@ class _Run:
     """
 
     domain: Domain
-    texts: Mapping[str, str]
+    texts: Texts
     captures: Captures | None
     now: Callable[[], datetime]
     assigned: dict[str, str]
@@ -57,13 +58,13 @@ class _Run:
             return ""
         if self.domain.is_mapping and column in self.assigned:
             return self.assigned[column]
-        return self.texts.get(column, "")
+        return str(self.texts[find_slot(column, self.domain)])
 
 
 def run_actions(
     actions: tuple[Action, ...],
     domain: Domain,
-    texts: Mapping[str, str],
+    texts: Texts,
     captures: Captures | None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Assignment, ...]:
@@ -110,7 +111,7 @@ def _resolve(value: ActionValue, run: _Run) -> str:
             column = None
     if run.domain is not Domain.CLIENT_DETECTION:
         raise EvaluationFailed(FailureCode.NO_REQUEST)
-    return "" if column is None else run.texts.get(column, "")
+    return str(run.texts[find_slot(column, run.domain)])
 
 
 def _fill_in(text: str, captures: Captures | None) -> str:

@@ -63,14 +63,14 @@ class ClientRules:
 
     def detect(self, request: Row) -> Detection:
         """Return what the rules decide together: each attribute is set by the first matching rule that has a value for it."""
-        texts, compared = self._reader.read(request)
+        texts = self._reader.read(request)
         settings = dict.fromkeys(("preferred_video_codec", "preferred_audio_codec", "preferred_format"), "")
         first: ClientRule | None = None
         matching: list[int] = []
         for position, rule, program in self._rules:
             if first is not None and all(settings.values()):
                 break
-            applied = program.apply_texts(texts, compared)
+            applied = program.apply_texts(texts)
             if not applied.outcome.matches or applied.outcome.error is not None:
                 continue
             matching.append(position)

@@ -20,6 +20,8 @@ PROGRAMME_COLUMNS = (
 )
 REQUEST_COLUMNS = ("client_ip", "request_path", "request_url", "query_params", "method", "host")
 TIME_COLUMNS = frozenset({"programme_start", "programme_stop"})
+REPETITIVE_COLUMNS = frozenset({"group_title", "channel_group_title", "programme_category"})
+"""Columns with few different values. A regular expression is slower than remembering what it gave for them."""
 HEADERS, QUERY = "request.headers", "request.query"
 
 

@@ -1,19 +1,17 @@
-"""Conditions as functions of a row.
-
-A row is two mappings from columns to texts: as they are, and in the form in which the domain compares them (`fold` for filters;
-the same mapping for other domains). Both must have all columns that the condition reads.
-"""
+"""Conditions as functions of the texts of a row (see `rows`)."""
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from tvarr_backup.expressions.columns import find_column
+from tvarr_backup.expressions.columns import REPETITIVE_COLUMNS, find_column
 from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.failures import EvaluationFailed
 from tvarr_backup.expressions.limits import Budget
 from tvarr_backup.expressions.numbers import read_number
 from tvarr_backup.expressions.patterns import Captures, Pattern
+from tvarr_backup.expressions.rows import Slot, Texts, find_slot
 from tvarr_backup.expressions.tree import (
     NUMBER_OPERATORS,
     REGEX_OPERATORS,
@@ -26,15 +24,12 @@ from tvarr_backup.expressions.tree import (
 )
 from tvarr_backup.expressions.values import fold
 
-Texts = Mapping[str, str]
-Test = Callable[[Texts, Texts], bool]
+Test = Callable[[Texts], bool]
 """Returns whether a row matches. Raises `EvaluationFailed`."""
-FindCaptures = Callable[[Texts, Texts], Captures | None]
+FindCaptures = Callable[[Texts], Captures | None]
 """Returns the captures of a condition that matches the row; None if no regular expression gives any."""
 
-NO_COLUMN = ""
-"""The column of names that have no value. Both mappings of a row have it too, with empty text."""
-
+_MOST_VALUES = 1024
 _NUMBER_TESTS: Mapping[Operator, Callable[[float, float], bool]] = {
     Operator.GREATER_THAN: operator.gt,
     Operator.GREATER_THAN_OR_EQUAL: operator.ge,
@@ -45,13 +40,18 @@ _NUMBER_TESTS: Mapping[Operator, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class CompiledCondition:
-    """A condition with its test, its members if it is a group, and the column that it reads if it is a comparison."""
+    """A condition with its test and its members if it is a group.
+
+    A comparison has the column that it reads, None for names without a value. `weight` is 1 for a comparison, more for a
+    regular expression by its size, and the sum for a group.
+    """
 
     source: Condition
     test: Test
     captures: FindCaptures
     members: tuple["CompiledCondition", ...] = ()
-    column: str = NO_COLUMN
+    column: str | None = None
+    weight: int = 1
 
     def comparisons(self) -> Iterator["CompiledCondition"]:
         """Yield all comparisons in it, from left to right."""
@@ -65,30 +65,37 @@ def compile_condition(condition: Condition, domain: Domain, budget: Budget) -> C
     """Compile a condition. Raise `ExpressionTooLarge` if its regular expressions exceed the budget."""
     match condition:
         case Always(matches=matches):
-            return CompiledCondition(condition, lambda _texts, _compared: matches, _no_captures)
+            return CompiledCondition(condition, lambda _texts: matches, _no_captures)
         case Group(connective=connective, members=sources):
             members = tuple(compile_condition(member, domain, budget) for member in sources)
+            weight = sum(member.weight for member in members)
             if connective is Connective.AND:
-                return CompiledCondition(condition, _all_of(members), _last_captures(members), members)
-            return CompiledCondition(condition, _any_of(members), _first_captures(members), members)
+                test, captures = _all_of(members), _last_captures(members)
+            else:
+                test, captures = _any_of(members), _first_captures(members)
+            return CompiledCondition(condition, test, captures, members, weight=weight)
         case Comparison():
             return _compile_comparison(condition, domain, budget)
 
 
 def _compile_comparison(comparison: Comparison, domain: Domain, budget: Budget) -> CompiledCondition:
     column = find_column(comparison.field.text, domain)
-    key = NO_COLUMN if column is None else column
+    slot = find_slot(column, domain)
     operand = comparison.value.text
     if comparison.operator in REGEX_OPERATORS:
         pattern = Pattern(operand, budget, ignore_case=domain.is_filter)
+        contains = lru_cache(_MOST_VALUES)(pattern.is_in) if column in REPETITIVE_COLUMNS else pattern.is_in
         if comparison.operator is Operator.MATCHES:
-            return CompiledCondition(comparison, _found(pattern, key), _pattern_captures(pattern, key), column=key)
-        return CompiledCondition(comparison, _not_found(pattern, key), _no_captures, column=key)
+            test, captures = _found(contains, slot), _pattern_captures(pattern, slot)
+        else:
+            test, captures = _not_found(contains, slot), _no_captures
+        return CompiledCondition(comparison, test, captures, column=column, weight=pattern.weight)
     if comparison.operator in NUMBER_OPERATORS:
-        test = _number_test(_NUMBER_TESTS[comparison.operator], operand, key)
+        test = _number_test(_NUMBER_TESTS[comparison.operator], operand, slot)
     else:
-        test = _text_test(comparison.operator, fold(operand) if domain.is_filter else operand, key)
-    return CompiledCondition(comparison, test, _no_captures, column=key)
+        compared = find_slot(column, domain, compared=True)
+        test = _text_test(comparison.operator, fold(operand) if domain.is_filter else operand, compared)
+    return CompiledCondition(comparison, test, _no_captures, column=column)
 
 
 # --- Groups: left to right, stopping as soon as the result is known ------------------------------------------------------
@@ -97,9 +104,9 @@ def _compile_comparison(comparison: Comparison, domain: Domain, budget: Budget) 
 def _all_of(members: tuple[CompiledCondition, ...]) -> Test:
     tests = tuple(member.test for member in members)
 
-    def test(texts: Texts, compared: Texts) -> bool:
+    def test(texts: Texts) -> bool:
         for member in tests:  # noqa: SIM110  # `all` with a generator takes twice as long
-            if not member(texts, compared):
+            if not member(texts):
                 return False
         return True
 
@@ -109,9 +116,9 @@ def _all_of(members: tuple[CompiledCondition, ...]) -> Test:
 def _any_of(members: tuple[CompiledCondition, ...]) -> Test:
     tests = tuple(member.test for member in members)
 
-    def test(texts: Texts, compared: Texts) -> bool:
+    def test(texts: Texts) -> bool:
         for member in tests:  # noqa: SIM110
-            if member(texts, compared):
+            if member(texts):
                 return True
         return False
 
@@ -121,9 +128,9 @@ def _any_of(members: tuple[CompiledCondition, ...]) -> Test:
 def _last_captures(members: tuple[CompiledCondition, ...]) -> FindCaptures:
     """An AND keeps the captures of its last member that has any."""
 
-    def captures(texts: Texts, compared: Texts) -> Captures | None:
+    def captures(texts: Texts) -> Captures | None:
         for member in reversed(members):
-            found = member.captures(texts, compared)
+            found = member.captures(texts)
             if found is not None:
                 return found
         return None
@@ -134,50 +141,50 @@ def _last_captures(members: tuple[CompiledCondition, ...]) -> FindCaptures:
 def _first_captures(members: tuple[CompiledCondition, ...]) -> FindCaptures:
     """An OR keeps the captures of its first member that matches."""
 
-    def captures(texts: Texts, compared: Texts) -> Captures | None:
-        first = next(member for member in members if member.test(texts, compared))
-        return first.captures(texts, compared)
+    def captures(texts: Texts) -> Captures | None:
+        first = next(member for member in members if member.test(texts))
+        return first.captures(texts)
 
     return captures
 
 
-def _no_captures(_texts: Texts, _compared: Texts) -> None:
+def _no_captures(_texts: Texts) -> None:
     return None
 
 
 # --- Comparisons ------------------------------------------------------------------------------------------------------
 
 
-def _text_test(word: Operator, operand: str, key: str) -> Test:  # noqa: PLR0911  # one line for each operator
+def _text_test(word: Operator, operand: str, slot: Slot) -> Test:  # noqa: PLR0911  # one line for each operator
     match word:
         case Operator.EQUALS:
-            return lambda _texts, compared: compared[key] == operand
+            return lambda texts: texts[slot] == operand
         case Operator.NOT_EQUALS:
-            return lambda _texts, compared: compared[key] != operand
+            return lambda texts: texts[slot] != operand
         case Operator.CONTAINS:
-            return lambda _texts, compared: operand in compared[key]
+            return lambda texts: operand in texts[slot]
         case Operator.NOT_CONTAINS:
-            return lambda _texts, compared: operand not in compared[key]
+            return lambda texts: operand not in texts[slot]
         case Operator.STARTS_WITH:
-            return lambda _texts, compared: compared[key].startswith(operand)
+            return lambda texts: texts[slot].startswith(operand)
         case Operator.NOT_STARTS_WITH:
-            return lambda _texts, compared: not compared[key].startswith(operand)
+            return lambda texts: not texts[slot].startswith(operand)
         case Operator.ENDS_WITH:
-            return lambda _texts, compared: compared[key].endswith(operand)
+            return lambda texts: texts[slot].endswith(operand)
         case Operator.NOT_ENDS_WITH:
-            return lambda _texts, compared: not compared[key].endswith(operand)
+            return lambda texts: not texts[slot].endswith(operand)
     raise ValueError(word)
 
 
-def _number_test(compare: Callable[[float, float], bool], operand: str, key: str) -> Test:
+def _number_test(compare: Callable[[float, float], bool], operand: str, slot: Slot) -> Test:
     failure: EvaluationFailed | None = None
     try:
         number = read_number(operand)
     except EvaluationFailed as error:
         failure = error
 
-    def test(texts: Texts, _compared: Texts) -> bool:
-        value = read_number(texts[key])
+    def test(texts: Texts) -> bool:
+        value = read_number(texts[slot])
         if failure is not None:
             raise EvaluationFailed(failure.code)
         return compare(value, number)
@@ -185,16 +192,14 @@ def _number_test(compare: Callable[[float, float], bool], operand: str, key: str
     return test
 
 
-def _found(pattern: Pattern, key: str) -> Test:
-    matches = pattern.matches
-    return lambda texts, _compared: matches(texts[key])
+def _found(contains: Callable[[str], bool], slot: Slot) -> Test:
+    return lambda texts: contains(texts[slot])
 
 
-def _not_found(pattern: Pattern, key: str) -> Test:
-    matches = pattern.matches
-    return lambda texts, _compared: not matches(texts[key])
+def _not_found(contains: Callable[[str], bool], slot: Slot) -> Test:
+    return lambda texts: not contains(texts[slot])
 
 
-def _pattern_captures(pattern: Pattern, key: str) -> FindCaptures:
+def _pattern_captures(pattern: Pattern, slot: Slot) -> FindCaptures:
     captures = pattern.captures
-    return lambda texts, _compared: captures(texts[key])
+    return lambda texts: captures(texts[slot])

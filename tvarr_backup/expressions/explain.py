@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tvarr_backup.expressions.conditions import CompiledCondition, Texts
+from tvarr_backup.expressions.conditions import CompiledCondition
+from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
+from tvarr_backup.expressions.rows import Texts, find_slot
 from tvarr_backup.expressions.tree import Always, Comparison, Connective, Group
 
 
@@ -37,19 +39,19 @@ class Explanation:
     value: str | None = None
 
 
-def explain_condition(condition: CompiledCondition, texts: Texts, compared: Texts) -> Explanation:
+def explain_condition(condition: CompiledCondition, domain: Domain, texts: Texts) -> Explanation:
     """Return what each part of a condition gives for a row."""
     source = condition.source
     match source:
         case Always(matches=matches):
             return Explanation(Verdict.TRUE if matches else Verdict.FALSE)
         case Comparison():
-            return _explain_comparison(condition, source, texts, compared)
+            return _explain_comparison(condition, source, domain, texts)
         case Group(connective=connective):
-            return _explain_group(condition, connective, texts, compared)
+            return _explain_group(condition, connective, domain, texts)
 
 
-def _explain_group(condition: CompiledCondition, connective: Connective, texts: Texts, compared: Texts) -> Explanation:
+def _explain_group(condition: CompiledCondition, connective: Connective, domain: Domain, texts: Texts) -> Explanation:
     decisive = Verdict.FALSE if connective is Connective.AND else Verdict.TRUE
     verdict = Verdict.TRUE if connective is Connective.AND else Verdict.FALSE
     error: FailureCode | None = None
@@ -58,21 +60,21 @@ def _explain_group(condition: CompiledCondition, connective: Connective, texts: 
         if verdict in {decisive, Verdict.ERROR}:
             members.append(_not_reached(member))
             continue
-        explained = explain_condition(member, texts, compared)
+        explained = explain_condition(member, domain, texts)
         members.append(explained)
         verdict, error = explained.verdict, explained.error
     return Explanation(verdict, error, connective, tuple(members))
 
 
 def _explain_comparison(
-    condition: CompiledCondition, comparison: Comparison, texts: Texts, compared: Texts
+    condition: CompiledCondition, comparison: Comparison, domain: Domain, texts: Texts
 ) -> Explanation:
     error: FailureCode | None = None
     try:
-        verdict = Verdict.TRUE if condition.test(texts, compared) else Verdict.FALSE
+        verdict = Verdict.TRUE if condition.test(texts) else Verdict.FALSE
     except EvaluationFailed as failure:
         verdict, error = Verdict.ERROR, failure.code
-    return _comparison(condition, comparison, verdict, error, texts[condition.column])
+    return _comparison(condition, comparison, verdict, error, texts[find_slot(condition.column, domain)])
 
 
 def _not_reached(condition: CompiledCondition) -> Explanation:
@@ -97,6 +99,6 @@ def _comparison(
         position=comparison.field.column,
         operator=comparison.operator.value,
         operand=comparison.value.text,
-        column=condition.column or None,
+        column=condition.column,
         value=value,
     )

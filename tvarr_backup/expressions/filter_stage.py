@@ -114,10 +114,10 @@ class _Part:
 
     def keeps(self, row: Row, limit: Limit) -> bool:
         """Return what `decide` returns, beginning with the last filter."""
-        texts, compared = self._reader.read(row)
+        texts = self._reader.read(row)
         for action, program in self._last_first:
             limit.check()
-            if program.evaluate_texts(texts, compared).matches:
+            if program.evaluate_texts(texts).matches:
                 return action is FilterAction.INCLUDE
         return False
 

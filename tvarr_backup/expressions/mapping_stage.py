@@ -8,7 +8,7 @@ from tvarr_backup.expressions.evaluate import Applied, Program
 from tvarr_backup.expressions.filter_stage import compile_all
 from tvarr_backup.expressions.limits import Budget, Limit
 from tvarr_backup.expressions.program_sets import ProgramSet
-from tvarr_backup.expressions.rows import Row
+from tvarr_backup.expressions.rows import Row, find_slot
 from tvarr_backup.expressions.values import read_value
 
 
@@ -103,6 +103,7 @@ class _Part:
     def __init__(self, programs: Iterable[tuple[int, Program]], domain: Domain, stops: bool) -> None:  # noqa: FBT001
         self._programs = [(position, program) for position, program in programs if program.domain is domain]
         self._reader = ProgramSet([program for _, program in self._programs], domain).reader
+        self._domain = domain
         self._stops = stops
 
     @property
@@ -110,17 +111,19 @@ class _Part:
         return self._reader.columns
 
     def apply(self, row: Row, limit: Limit) -> MappedRow:
-        before, _ = self._reader.read(row)
-        texts = dict(before)
+        before = self._reader.read(row)
+        texts = list(before)
         steps: list[tuple[int, Applied]] = []
         for position, program in self._programs:
             limit.check()
-            applied = program.apply_texts(texts, texts)
+            applied = program.apply_texts(texts)
             if applied.outcome.matches is False:
                 continue
             steps.append((position, applied))
-            texts.update(applied.after)
+            for column, text in applied.after.items():
+                texts[find_slot(column, self._domain)] = text
             if applied.outcome.error is not None or (self._stops and applied.assigned):
                 break
-        after = {column: text for column, text in texts.items() if text != before[column]}
+        slots = {column: find_slot(column, self._domain) for column in self._reader.columns}
+        after = {column: texts[slot] for column, slot in slots.items() if texts[slot] != before[slot]}
         return MappedRow(after, tuple(steps))

@@ -13,11 +13,14 @@ _DECIMAL = re.compile(
 _HEX = re.compile(
     rf"[+-]?0x(?:_?{_HEX_DIGITS}(?:\.(?:{_HEX_DIGITS})?)?|\.{_HEX_DIGITS})p[+-]?{_DIGITS}", re.IGNORECASE | re.ASCII
 )
+_SHORT = 15
 _INFINITY = re.compile(r"[+-]?inf(?:inity)?|nan", re.IGNORECASE | re.ASCII)
 
 
 def read_number(text: str) -> float:
     """Return the number that the whole text is. Raise `EvaluationFailed`, also for a number that is too large."""
+    if len(text) <= _SHORT and text.isascii() and text.isdigit():
+        return float(text)
     if _DECIMAL.fullmatch(text):
         number = float(text)
     elif _HEX.fullmatch(text):

@@ -1,11 +1,12 @@
 """Many expressions of one domain over the same rows, in one pass."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from tvarr_backup.expressions.domains import Domain
-from tvarr_backup.expressions.evaluate import Outcome, Program
+from tvarr_backup.expressions.evaluate import Outcome, Program, chunk_rows
 from tvarr_backup.expressions.limits import Limit
-from tvarr_backup.expressions.rows import Row, RowReader
+from tvarr_backup.expressions.rows import RowReader
 
 
 class ProgramSet:
@@ -17,9 +18,9 @@ class ProgramSet:
             raise ValueError(domain)
         self.programs = tuple(programs)
         self.reader = RowReader(
-            [program.condition for program in programs if program.condition is not None],
-            domain,
             [column for program in programs for column in program.fields],
+            [column for program in programs for column in program.folded],
+            domain,
         )
 
     @property
@@ -27,17 +28,14 @@ class ProgramSet:
         """The columns of a row that can affect any result."""
         return self.reader.columns
 
-    def evaluate(self, row: Row, limit: Limit) -> tuple[Outcome, ...]:
-        """Return what each program gives for a row. Raise as `evaluate_rows`."""
-        texts, compared = self.reader.read(row)
-        outcomes: list[Outcome] = []
-        for program in self.programs:
-            limit.check()
-            outcomes.append(program.evaluate_texts(texts, compared))
-        return tuple(outcomes)
+    def evaluate_rows(self, rows: Iterable[Sequence[Any]], limit: Limit | None = None) -> Iterator[tuple[Outcome, ...]]:
+        """Yield for each record what each program gives. Values are in the order of `fields`; further values are ignored.
 
-    def evaluate_rows(self, rows: Iterable[Row], limit: Limit | None = None) -> Iterator[tuple[Outcome, ...]]:
-        """Yield for each row what each program gives. Raise `EvaluationTooSlow` or `EvaluationCanceled` in between."""
+        Raise `EvaluationTooSlow` or `EvaluationCanceled` in between.
+        """
         limit = limit or Limit()
-        for row in rows:
-            yield self.evaluate(row, limit)
+        tests = [program.evaluate_texts for program in self.programs]
+        for chunk in self.reader.read_rows(rows, chunk_rows(sum(program.weight for program in self.programs) or 1)):
+            limit.check()
+            for texts in chunk:
+                yield tuple([test(texts) for test in tests])
