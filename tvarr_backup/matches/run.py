@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tvarr_backup.expressions import Domain
-from tvarr_backup.expressions.evaluate import Outcome
+from tvarr_backup.expressions.evaluate import Outcome, chunk_rows
 from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.expressions.mapping_stage import ChannelGroups, MappedRow
+from tvarr_backup.expressions.program_sets import ProgramSet
 from tvarr_backup.expressions.rows import RowReader
 from tvarr_backup.matches.items import Change
 from tvarr_backup.matches.proxies import OutputCounter
@@ -17,8 +18,6 @@ from tvarr_backup.matches.rows import Row, is_utf8
 from tvarr_backup.matches.stage import Stage
 from tvarr_backup.matches.tally import Compiled, NameCounter, Tally
 
-_SLICE = 200
-"""Evaluations between two checks of the limit."""
 GROUP = "channel_group_title"
 FILTERS = {Subject.CHANNELS: Domain.STREAM_FILTER, Subject.PROGRAMMES: Domain.EPG_FILTER}
 RULES = {Subject.CHANNELS: Domain.STREAM_MAPPING, Subject.PROGRAMMES: Domain.EPG_MAPPING}
@@ -83,7 +82,8 @@ class Evaluations:
     """The outcomes of expressions for one batch of rows, each evaluated once."""
 
     def __init__(self, rows: Sequence[Row], reader: RowReader, limit: Limit) -> None:
-        self._texts = [reader.read(row) for row in rows]
+        values = ([row[column] for column in reader.columns] for row in rows)
+        self._texts = next(reader.read_rows(values, len(rows)), ())
         self._limit = limit
         self._known: dict[int, list[Outcome]] = {}
 
@@ -93,10 +93,10 @@ class Evaluations:
         assert program is not None
         if id(compiled) not in self._known:
             found: list[Outcome] = []
-            evaluate = program.evaluate_texts
-            for start in range(0, len(self._texts), _SLICE):
+            size = chunk_rows(program.weight)
+            for start in range(0, len(self._texts), size):
                 self._limit.check()
-                found += [evaluate(texts, compared) for texts, compared in self._texts[start : start + _SLICE]]
+                found += program.evaluate_chunk(self._texts[start : start + size])
             self._known[id(compiled)] = found
         return self._known[id(compiled)]
 
@@ -123,7 +123,7 @@ class Pass:
         compiled = [tally.compiled for tally in (*self._filters_before, *self._filters_after)]
         compiled += [each for output in outputs for each in output.compiled]
         programs = [each.running for each in compiled if each.running is not None]
-        self._reader = RowReader([each.condition for each in programs if each.condition is not None], domain)
+        self._reader = ProgramSet(programs, domain).reader
         self.evaluated = self.not_utf8 = 0
 
     @property
