@@ -5,6 +5,7 @@ import sys
 
 for name in (
     "bench_expressions",
+    "bench_matches",
     "bench_portable",
     "bench_history",
     "bench_archive",

@@ -62,7 +62,7 @@ def test_an_invalid_expression_has_its_problem(viewer: APIClient, source: Stream
 
 def test_hints_and_failures_have_codes(viewer: APIClient, source: StreamSource) -> None:
     body = count(viewer, expression="tvg_logo < 5")
-    assert [hint["code"] for hint in body["hints"]] == ["fails", "matches_nothing"]
+    assert [hint["code"] for hint in body["hints"]] == ["empty_number", "fails", "matches_nothing"]
     assert [(each["code"], each["count"], each["example"]["name"]) for each in body["failures"]] == [
         ("not_a_number", 2, "Bay 1")
     ]

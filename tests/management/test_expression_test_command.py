@@ -54,6 +54,7 @@ def test_it_warns_with_codes() -> None:
     lines = tried("tvg_logo > 5", *_DOMAIN).splitlines()
     assert [line.split(":")[0] for line in lines[1:]] == [
         "Fails for 3 (not_a_number), such as Bay 0",
+        "Warning (empty_number)",
         "Warning (fails)",
         "Warning (matches_nothing)",
     ]

@@ -11,7 +11,6 @@ from tvarr_backup.matches.results import Effect, Names
 
 STREAM = Domain.STREAM_FILTER
 MAPPING = Domain.STREAM_MAPPING
-NONE = object()
 
 
 def item(expression: str, domain: Domain = STREAM, **columns: Any) -> Item:
@@ -30,6 +29,10 @@ def effect_of(change: Change, **options: Any) -> Effect:
 
 def preview(*changes: Change, **options: Any) -> Preview:
     return preview_changes(changes, **options)
+
+
+def codes(effect: Effect) -> list[str]:
+    return [warning.code for warning in effect.warnings]
 
 
 def names(found: Names) -> list[str]:

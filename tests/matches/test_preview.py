@@ -13,16 +13,17 @@ from tests.factories import (
     FilterFactory,
     StreamSourceFactory,
 )
-from tests.matches.changes import MAPPING, added, effect_of, item, names, preview
+from tests.matches.changes import MAPPING, added, codes, effect_of, item, names, preview
 from tests.portable.files import FILTERS, envelope, filter_item
 from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.combination_warnings import CombinationCode
 from tvarr_backup.expressions.failures import FailureCode
 from tvarr_backup.expressions.limits import EvaluationCanceled, EvaluationTooSlow, Limit
 from tvarr_backup.matches import preview as module
 from tvarr_backup.matches import rows, tally
 from tvarr_backup.matches.items import Change, changes_of_comparison, changes_of_plan, item_of_row
 from tvarr_backup.matches.players import PLAYERS
-from tvarr_backup.matches.results import Coverage, Hint, Stop, Subject
+from tvarr_backup.matches.results import Coverage, Stop, Subject
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule
 from tvarr_backup.portable.answers import Answers, Resolution
 from tvarr_backup.portable.bundles import plan_bundle
@@ -53,7 +54,7 @@ def test_a_new_filter_is_counted(channels: None) -> None:
     assert (effect.before, effect.after and effect.after.matched.count) == (None, 2)
     assert effect.after
     assert names(effect.after.matched) == ["Bay 0", "Bay 1"]
-    assert (effect.hints, effect.name, effect.slug) == ((), "Harbour", Slug.FILTERS)
+    assert (codes(effect), effect.name, effect.slug) == ([], "Harbour", Slug.FILTERS)
 
 
 def test_the_rows_that_were_read_are_counted(channels: None) -> None:
@@ -77,20 +78,31 @@ def test_a_sample_has_the_first_rows(channels: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "hints"),
+    ("expression", "warnings"),
     [
-        ("true", (Hint.MATCHES_EVERYTHING,)),
-        ("false", (Hint.MATCHES_NOTHING,)),
-        ('group_title = "Kids"', ()),
-        ('channel_name = "Bay 0" OR tvg_logo > 5', (Hint.FAILS,)),
+        ("true", [CombinationCode.MATCHES_EVERYTHING]),
+        ("false", [CombinationCode.MATCHES_NOTHING]),
+        ('group_title = "Kids"', []),
+        ('channel_name = "Bay 0" OR tvg_logo > 5', [CombinationCode.EMPTY_NUMBER, CombinationCode.FAILS]),
     ],
 )
-def test_a_filter_has_hints(channels: None, expression: str, hints: tuple[Hint, ...]) -> None:
-    assert effect_of(added(expression)).hints == hints
+def test_a_filter_has_warnings(channels: None, expression: str, warnings: list[CombinationCode]) -> None:
+    assert codes(effect_of(added(expression))) == warnings
 
 
-def test_without_any_channels_there_is_no_hint() -> None:
-    assert effect_of(added("true")).hints == ()
+def test_an_exclude_that_fails_has_a_warning_of_its_own(channels: None) -> None:
+    effect = effect_of(added('channel_name = "Bay 0" OR tvg_logo > 5', action="exclude"))
+    assert codes(effect) == [CombinationCode.EMPTY_NUMBER, CombinationCode.FAILING_EXCLUDE]
+
+
+def test_rules_have_warnings_together(channels: None) -> None:
+    DataMappingRuleFactory.create()
+    found = preview(added('true SET tvg_name = "x"', MAPPING, stop_on_match=True))
+    assert [warning.code for warning in found.rule_warnings] == [CombinationCode.SHARED_STOP]
+
+
+def test_without_any_channels_there_is_no_warning() -> None:
+    assert codes(effect_of(added("true"))) == []
 
 
 def test_rows_in_which_it_fails_are_counted_with_the_reason(channels: None) -> None:
@@ -107,7 +119,7 @@ def test_a_refused_expression_has_its_problem(channels: None) -> None:
 
 def test_a_blank_filter_is_skipped(channels: None) -> None:
     effect = effect_of(added(" "))
-    assert (effect.current.is_blank, effect.current.is_counted, effect.hints) == (True, False, ())
+    assert (effect.current.is_blank, effect.current.is_counted, codes(effect)) == (True, False, [])
 
 
 def test_filters_see_channels_after_the_mapping_rules(channels: None) -> None:
@@ -210,7 +222,7 @@ def test_filters_of_programmes_are_counted_and_have_no_effect() -> None:
     EpgProgramFactory.create(title="Echoes")
     found = preview(added('title = "tides"', Domain.EPG_FILTER))
     assert names(found.effects[0].current.matched) == ["Tides"]
-    assert found.effects[0].hints == (Hint.NOT_IN_GENERATION,)
+    assert codes(found.effects[0]) == [CombinationCode.NO_PROGRAMMES_YET]
     assert found.coverage == (Coverage(Subject.PROGRAMMES, in_database=2, evaluated=2),)
 
 

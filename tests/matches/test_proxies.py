@@ -19,6 +19,7 @@ from tests.factories import (
 )
 from tests.matches.changes import MAPPING, added, names, preview
 from tests.tvarr_own import PROXY_ID, SOURCE_ID
+from tvarr_backup.expressions.combination_warnings import CombinationCode
 from tvarr_backup.matches.items import Change, Item, item_of_row
 from tvarr_backup.matches.proxies import read_proxies
 from tvarr_backup.matches.results import ProxyOutput
@@ -57,6 +58,13 @@ def test_a_changed_filter_changes_the_list_of_a_proxy_that_uses_it(used: Filter)
     output = output_of(overwrite(used, 'group_title = "Kids"'))
     assert (output.name, output.channels, output.before, output.after) == ("Living room", 3, 2, 1)
     assert (names(output.added), names(output.removed)) == (["Bay 0"], ["Bay 1", "Bay 2"])
+    assert output.warnings == ()
+
+
+def test_a_proxy_with_only_excludes_has_a_warning(used: Filter) -> None:
+    before = item_of_row(used)
+    output = output_of(Change("1", before, replace(before, action="exclude")))
+    assert (output.after, [warning.code for warning in output.warnings]) == (0, [CombinationCode.ONLY_EXCLUDES])
 
 
 def test_a_change_that_is_not_chosen_changes_no_list(used: Filter) -> None:

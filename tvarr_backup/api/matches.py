@@ -28,12 +28,13 @@ from tvarr_backup.api.strict import (
 )
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.expressions import Domain, InvalidExpression, check_expression, findings_as_json, read_domain
+from tvarr_backup.expressions.combination_warnings import CombinationCode
 from tvarr_backup.expressions.explain import Verdict
 from tvarr_backup.expressions.failures import FailureCode
 from tvarr_backup.expressions.limits import EvaluationTooSlow, ExpressionTooLarge
 from tvarr_backup.fields import is_ulid
 from tvarr_backup.matches.report import count_as_data, describe_failure, explained_as_data
-from tvarr_backup.matches.results import Hint, Stop, Subject
+from tvarr_backup.matches.results import Stop, Subject
 from tvarr_backup.models import Channel, SourceType
 from tvarr_backup.operations import actions
 
@@ -100,8 +101,9 @@ class FailureSerializer(serializers.Serializer[Any]):
 class HintSerializer(serializers.Serializer[Any]):
     """What a user should look at."""
 
-    code = serializers.ChoiceField([each.value for each in Hint])
+    code = serializers.ChoiceField([each.value for each in CombinationCode])
     message = serializers.CharField()
+    facts = serializers.DictField()
 
 
 class StopSerializer(serializers.Serializer[Any]):

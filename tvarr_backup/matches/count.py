@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tvarr_backup.errors import RowNotFound
 from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.combination_warnings import CombinationWarning
 from tvarr_backup.expressions.evaluate import Applied, compile_expression
 from tvarr_backup.expressions.explain import Explanation
 from tvarr_backup.expressions.limits import Limit
@@ -15,7 +16,7 @@ from tvarr_backup.expressions.requests import read_request
 from tvarr_backup.matches.items import Change, Item, read_mapping_rules, slug_of
 from tvarr_backup.matches.players import PLAYERS
 from tvarr_backup.matches.preview import SAMPLE, Progress, preview_changes
-from tvarr_backup.matches.results import Coverage, Hint, Matches, NamedRow, Stop, Subject, subject_of
+from tvarr_backup.matches.results import Coverage, Matches, NamedRow, Stop, Subject, subject_of
 from tvarr_backup.matches.rows import Row, find_row, read_channels
 from tvarr_backup.matches.run import GROUP, LABELS
 from tvarr_backup.matches.stage import Rules, row_before
@@ -29,7 +30,7 @@ class Count:
 
     matches: Matches
     coverage: Coverage
-    hints: tuple[Hint, ...] = ()
+    warnings: tuple[CombinationWarning, ...] = ()
     stop: Stop | None = None
 
 
@@ -54,7 +55,7 @@ def count_matches(
     )
     (effect,) = preview.effects
     coverage = next((each for each in preview.coverage if each.subject is subject_of(domain)), None)
-    return Count(effect.current, coverage or Coverage(subject_of(domain)), effect.hints, preview.stop)
+    return Count(effect.current, coverage or Coverage(subject_of(domain)), effect.warnings, preview.stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.combination_warnings import CombinationWarning, warn_about_rules
 from tvarr_backup.expressions.limits import EvaluationTooSlow, Limit
 from tvarr_backup.expressions.mapping_stage import ChannelGroups
 from tvarr_backup.matches.items import Change, Item, read_filters, read_mapping_rules
@@ -55,6 +56,8 @@ class Preview:
     refused_before: str = ""
     refused_after: str = ""
     uncounted: int = 0
+    rule_warnings: tuple[CombinationWarning, ...] = ()
+    """About the mapping rules after the change, together."""
 
     def effect(self, key: str) -> Effect | None:
         """Return the effect of the change with this key."""
@@ -125,7 +128,11 @@ class _Counting:
             self._before.refused,
             self._after.refused,
             len(self._changes) - len(self._counted),
+            warn_about_rules(self._after.as_rules) if self._of_rules() else (),
         )
+
+    def _of_rules(self) -> bool:
+        return any(change.item.slug is Slug.DATA_MAPPING_RULES for change in self._changes)
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from django.db import connections, router
 
 from tvarr_backup.expressions import Domain
-from tvarr_backup.expressions.filter_stage import FilterAction, decide
+from tvarr_backup.expressions.combination_warnings import warn_about_filters
+from tvarr_backup.expressions.filter_stage import FilterAction, FilterUse, decide
 from tvarr_backup.matches.items import Item
 from tvarr_backup.matches.results import ProxyOutput
 from tvarr_backup.matches.rows import Row
@@ -81,6 +82,13 @@ class Chain:
     def __init__(self, filters: Sequence[tuple[Item, Compiled]]) -> None:
         self.refused = next((item.name for item, compiled in filters if compiled.problem is not None), "")
         self._is_empty = not filters
+        self.warnings = warn_about_filters(
+            [
+                FilterUse(item.expression, item.domain, FilterAction(item.action), priority)
+                for priority, (item, _) in enumerate(filters)
+                if item.action in set(FilterAction)
+            ]
+        )
         self._filters = [
             (FilterAction(item.action), compiled)
             for item, compiled in filters
@@ -142,6 +150,7 @@ class OutputCounter:
             self._before.refused,
             self._after.refused,
             has_sources=self._proxy.sources is not None,
+            warnings=self._after.warnings,
         )
 
 

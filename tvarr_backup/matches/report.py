@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tvarr_backup.expressions.combination_warnings import CombinationWarning
 from tvarr_backup.expressions.explain import Explanation
 from tvarr_backup.expressions.failures import FailureCode
 from tvarr_backup.expressions.values import shown
@@ -13,24 +14,16 @@ from tvarr_backup.matches.preview import Preview
 from tvarr_backup.matches.results import (
     Coverage,
     Effect,
-    Hint,
     Matches,
     NamedRow,
     Names,
     ProxyOutput,
     Stop,
-    Subject,
     ValueChange,
     subject_of,
 )
 from tvarr_backup.sentences import Sentence
 
-_HINTS = {
-    Hint.MATCHES_NOTHING: "It matches none of the {subject}.",
-    Hint.MATCHES_EVERYTHING: "It matches all of the {subject}.",
-    Hint.FAILS: "It fails for some of the {subject}. tvarr then counts a filter as not matching, and runs no later mapping rule.",
-    Hint.NOT_IN_GENERATION: "tvarr runs filters and mapping rules before it loads programmes, so this has no effect.",
-}
 _STOPS = {
     Stop.TIME: "The time was used up. The count covers only the first rows.",
     Stop.TOO_LARGE: "The regular expressions are too large to evaluate here. tvarr may still be able to run them.",
@@ -44,10 +37,6 @@ _FAILURES = {
     FailureCode.TIME_HELPER: "tvarr only knows @time:now.",
     FailureCode.NO_REQUEST: "Only client detection rules can use parts of a request.",
 }
-
-
-def describe_hint(hint: Hint, subject: Subject) -> Sentence:
-    return Sentence(_HINTS[hint], subject=subject.value)
 
 
 def describe_stop(stop: Stop) -> Sentence:
@@ -75,11 +64,10 @@ def describe_coverage(coverage: Coverage) -> Sentence:
 
 
 def count_as_data(count: Count) -> dict[str, Any]:
-    subject = count.coverage.subject
     return {
         "rows": coverage_as_data(count.coverage),
         **matches_as_data(count.matches),
-        "hints": _hints(count.hints, subject),
+        "hints": _hints(count.warnings),
     }
 
 
@@ -92,6 +80,7 @@ def preview_as_data(preview: Preview) -> dict[str, Any]:
         "refused_rule_before": preview.refused_before or None,
         "refused_rule_after": preview.refused_after or None,
         "uncounted": preview.uncounted,
+        "hints": _hints(preview.rule_warnings),
     }
 
 
@@ -105,7 +94,7 @@ def effect_as_data(effect: Effect) -> dict[str, Any]:
         "after": None if effect.after is None else matches_as_data(effect.after),
         "added": _names(effect.added),
         "removed": _names(effect.removed),
-        "hints": _hints(effect.hints, subject_of(effect.domain)),
+        "hints": _hints(effect.warnings),
     }
 
 
@@ -185,8 +174,8 @@ def _value(change: ValueChange) -> dict[str, str]:
     return {"column": change.column, "before": shown(change.before), "after": shown(change.after)}
 
 
-def _hints(hints: Iterable[Hint], subject: Subject) -> list[dict[str, str]]:
-    return [{"code": hint.value, "message": describe_hint(hint, subject)} for hint in hints]
+def _hints(warnings: Iterable[CombinationWarning]) -> list[dict[str, Any]]:
+    return [{"code": each.code.value, "message": each.message, "facts": dict(each.facts)} for each in warnings]
 
 
 def _stop(stop: Stop | None) -> dict[str, str] | None:
@@ -205,6 +194,7 @@ def _proxy(output: ProxyOutput) -> dict[str, Any]:
         "refused_filter_before": output.refused_before or None,
         "refused_filter_after": output.refused_after or None,
         "has_sources": output.has_sources,
+        "hints": _hints(output.warnings),
     }
 
 
@@ -223,8 +213,8 @@ def describe_count(count: Count) -> Iterator[str]:
     changed = f", and changes {matches.changed:,}" if matches.changed else ""
     yield f"Matches {matches.matched.count:,} of {describe_coverage(coverage)}{changed}."
     yield from describe_samples(matches)
-    for hint in count.hints:
-        yield f"Warning ({hint.value}): {describe_hint(hint, coverage.subject)}"
+    for warning in count.warnings:
+        yield f"Warning ({warning.code.value}): {warning.message}"
     if coverage.not_utf8:
         yield f"{coverage.not_utf8:,} {coverage.subject.value} have a text that is not UTF-8."
 
@@ -297,8 +287,8 @@ def describe_effect(effect: Effect) -> Iterator[str]:
     for sign, names in (("+", effect.added), ("-", effect.removed)):
         for row in names.sample[:5]:
             yield f"        {sign} {shown(row.name)}"
-    for hint in effect.hints:
-        yield f"    warning: {describe_hint(hint, subject_of(effect.domain))}"
+    for warning in effect.warnings:
+        yield f"    warning: {warning.message}"
 
 
 def describe_outputs(preview: Preview) -> Iterator[str]:
@@ -306,5 +296,7 @@ def describe_outputs(preview: Preview) -> Iterator[str]:
     for output in preview.proxies:
         sides = ["no list" if side is None else f"{side:,}" for side in (output.before, output.after)]
         yield f"proxy {output.name}: {sides[1]} of {output.channels:,} channels, {sides[0]} before"
-        if output.after == 0 and output.channels:
-            yield "    warning: Its list would be empty."
+        for warning in output.warnings:
+            yield f"    warning: {warning.message}"
+    for warning in preview.rule_warnings:
+        yield f"warning: {warning.message}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.combination_warnings import CombinationWarning
 from tvarr_backup.expressions.failures import FailureCode
 from tvarr_backup.expressions.problems import Problem
 from tvarr_backup.portable.kinds import Slug
@@ -24,17 +25,6 @@ class Stop(StrEnum):
     """The regular expressions of the expression need more time or memory than is allowed. Nothing was counted."""
     DENIED = "denied"
     """The expression reads addresses of streams, which the user may not see. Nothing was counted."""
-
-
-class Hint(StrEnum):
-    """What a user should look at."""
-
-    MATCHES_NOTHING = "matches_nothing"
-    MATCHES_EVERYTHING = "matches_everything"
-    FAILS = "fails"
-    """It fails for some rows, which tvarr treats in unexpected ways."""
-    NOT_IN_GENERATION = "not_in_generation"
-    """It is for programmes. tvarr filters and maps before it loads programmes, so it has no effect."""
 
 
 class Subject(StrEnum):
@@ -156,7 +146,7 @@ class Effect:
     after: Matches | None
     added: Names = field(default_factory=Names)
     removed: Names = field(default_factory=Names)
-    hints: tuple[Hint, ...] = ()
+    warnings: tuple[CombinationWarning, ...] = ()
 
     @property
     def current(self) -> Matches:
@@ -184,3 +174,5 @@ class ProxyOutput:
     refused_before: str = ""
     refused_after: str = ""
     has_sources: bool = True
+    warnings: tuple[CombinationWarning, ...] = ()
+    """About the filters after the change, together."""

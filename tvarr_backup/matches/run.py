@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.combination_warnings import (
+    CombinationWarning,
+    MatchCount,
+    warn_about_count,
+    warn_about_program,
+)
 from tvarr_backup.expressions.evaluate import Outcome, chunk_rows
+from tvarr_backup.expressions.filter_stage import FilterAction
 from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.expressions.mapping_stage import ChannelGroups, MappedRow
 from tvarr_backup.expressions.program_sets import ProgramSet
 from tvarr_backup.expressions.rows import RowReader
-from tvarr_backup.matches.items import Change
+from tvarr_backup.matches.items import Change, Item
 from tvarr_backup.matches.proxies import OutputCounter
-from tvarr_backup.matches.results import Effect, Hint, Matches, Stop, Subject, subject_of
+from tvarr_backup.matches.results import Effect, Matches, Stop, Subject, subject_of
 from tvarr_backup.matches.rows import Row, is_utf8
 from tvarr_backup.matches.stage import Stage
 from tvarr_backup.matches.tally import Compiled, NameCounter, Tally
@@ -46,7 +53,8 @@ class Counted:
         """Return the effect. `stop` says why not all rows were read."""
         before = None if self.before is None else _with_stop(self.before.result(), stop)
         after = None if self.after is None else _with_stop(self.after.result(), stop)
-        item = self.change.item
+        item, tally = self.change.item, self.after or self.before
+        assert tally is not None
         return Effect(
             self.change.key,
             item.slug,
@@ -56,22 +64,17 @@ class Counted:
             after,
             self._added.result(),
             self._removed.result(),
-            tuple(find_hints(item.domain, after or before or Matches())),
+            _warn(item, tally, after or before or Matches()),
         )
 
 
-def find_hints(domain: Domain, matches: Matches) -> Iterator[Hint]:
-    """Yield what a user should look at, by what an expression matches."""
-    if subject_of(domain) is Subject.PROGRAMMES:
-        yield Hint.NOT_IN_GENERATION
-    if not matches.is_counted or not matches.evaluated:
-        return
-    if matches.failed:
-        yield Hint.FAILS
-    if not matches.matched.count:
-        yield Hint.MATCHES_NOTHING
-    elif matches.matched.count == matches.evaluated:
-        yield Hint.MATCHES_EVERYTHING
+def _warn(item: Item, tally: Tally, matches: Matches) -> tuple[CombinationWarning, ...]:
+    program = tally.compiled.running
+    if program is None:
+        return ()
+    count = MatchCount(matches.evaluated, matches.matched.count, {each.code: each.count for each in matches.failures})
+    action = FilterAction(item.action) if item.action in set(FilterAction) else None
+    return warn_about_program(program) + warn_about_count(program, count, action)
 
 
 def _with_stop(matches: Matches, stop: Stop | None) -> Matches:

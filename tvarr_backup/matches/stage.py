@@ -30,12 +30,13 @@ class Rules:
 
     def __init__(self, items: Iterable[Item], compiler: Compiler) -> None:
         self.items = sorted((item for item in items if item.is_enabled), key=lambda item: item.order)
+        self.as_rules = [_rule_of(item) for item in self.items]
         self.stage, self.refused = MappingStage(()), ""
         self.stop: Stop | None = None
         self.stops_on_match = any(item.stop_on_match for item in self.items)
         self.written: dict[Domain, set[str]] = defaultdict(set)
         try:
-            self.stage = MappingStage([_rule_of(item) for item in self.items])
+            self.stage = MappingStage(self.as_rules)
         except StageStopped as stopped:
             self.refused = self.items[stopped.position].name
         except ExpressionTooLarge:
