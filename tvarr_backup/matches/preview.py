@@ -38,7 +38,7 @@ MOST_CHANGES = 500
 """Further changes of a preview are not counted."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many rows were evaluated, and about how many there are."""
+"""Called with the number of rows that were evaluated, and about how many there are."""
 
 
 @dataclass(frozen=True)
