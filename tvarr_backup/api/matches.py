@@ -92,7 +92,7 @@ class ChangedRowSerializer(RowSerializer):
 class FailureSerializer(serializers.Serializer[Any]):
     """An error at run time."""
 
-    code = serializers.ChoiceField([each.value for each in FailureCode])
+    code = serializers.CharField(help_text=f"One of {', '.join(FailureCode)}.")
     message = serializers.CharField()
     count = serializers.IntegerField()
     example = RowSerializer()
@@ -101,7 +101,7 @@ class FailureSerializer(serializers.Serializer[Any]):
 class HintSerializer(serializers.Serializer[Any]):
     """What a user should look at."""
 
-    code = serializers.ChoiceField([each.value for each in CombinationCode])
+    code = serializers.CharField(help_text=f"One of {', '.join(CombinationCode)}.")
     message = serializers.CharField()
     facts = serializers.DictField()
 
@@ -109,7 +109,7 @@ class HintSerializer(serializers.Serializer[Any]):
 class StopSerializer(serializers.Serializer[Any]):
     """Why the count is not complete."""
 
-    code = serializers.ChoiceField([each.value for each in Stop])
+    code = serializers.CharField(help_text=f"One of {', '.join(Stop)}.")
     message = serializers.CharField()
 
 
@@ -126,7 +126,7 @@ class ExplainedSerializer(serializers.Serializer[Any]):
     )
     changes = RowValueSerializer(many=True)
     settings = serializers.DictField(child=serializers.CharField(), help_text="What a client detection rule assigns.")
-    error = serializers.ChoiceField([each.value for each in FailureCode], allow_null=True)
+    error = serializers.CharField(allow_null=True, help_text="The code of a failure.")
 
 
 class CountSerializer(serializers.Serializer[Any]):
@@ -178,14 +178,13 @@ class MatchesView(StrictView):
 
 # --- tvarr's calls ---------------------------------------------------------------------------------------------------
 
-_SOURCE_TYPE = [each.value for each in SourceType]
 _REFUSALS = (InvalidExpression, ExpressionTooLarge, EvaluationTooSlow)
 
 
 class FilterTestSerializer(StrictSerializer):
     """A filter to test, as tvarr's client sends it."""
 
-    source_type = Choice(_SOURCE_TYPE)
+    source_type = Choice(SourceType.choices)
     filter_expression = Text()
     is_inverse = Flag(default=False)
     source_id = Text(required=False, allow_blank=True, allow_null=True)
@@ -312,7 +311,7 @@ class MappingRuleTestSerializer(StrictSerializer):
     """A mapping rule to test, as tvarr's client sends it."""
 
     source_ids = TextList(allow_empty=False, max_length=1000)
-    source_type = Choice(_SOURCE_TYPE)
+    source_type = Choice(SourceType.choices)
     expression = Text()
 
 
