@@ -457,6 +457,13 @@ CASES = [
         DONE,
         {COMMAND: Ask("", arguments=("portable", "plan", "filters", "{export}", "--matches"))},
     ),
+    Case(
+        "compare_matches",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {COMMAND: Ask("", arguments=("config", "diff", "latest", "--matches"))},
+    ),
     Case("request_reading", "nothing in the way", OPERATOR, DONE, _read()),
     Case("request_reading", "the backup is gone", OPERATOR, "backup_not_found", _read(), on="missing"),
     Case("request_reading", "another one is open", OPERATOR, "operation_running", _read(), queued=BACKUP),
