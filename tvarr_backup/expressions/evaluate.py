@@ -116,10 +116,13 @@ class Program:
         limit = limit or Limit()
         for chunk in self.reader.read_rows(rows, chunk_rows(self.weight)):
             limit.check()
-            yield from self._evaluate_chunk(chunk)
+            yield from self.evaluate_chunk(chunk)
 
-    def _evaluate_chunk(self, chunk: Sequence[Texts]) -> list[Outcome]:
-        """Return the outcomes of a chunk. Failures are rare, so they are looked for only if there is one."""
+    def evaluate_chunk(self, chunk: Sequence[Texts]) -> list[Outcome]:
+        """Return the outcomes of rows that a reader with this program's columns has read.
+
+        It takes about as long as `chunk_rows` says. Failures are rare, so they are looked for only if there is one.
+        """
         if self.condition is not None:
             test = self.condition.test
             with suppress(EvaluationFailed):
@@ -133,6 +136,8 @@ class Program:
     def apply_texts(self, texts: Texts) -> Applied:
         """Apply the rule to a row that a reader with this program's columns has read. The texts do not change."""
         outcome = self.evaluate_texts(texts)
+        if outcome is _NO_MATCH:
+            return _NOT_APPLIED
         if not outcome.matches or not self.actions:
             return Applied(outcome)
         captures = None if self.condition is None else self.condition.captures(texts)
@@ -154,6 +159,7 @@ class Program:
 _MATCH = Outcome(matches=True)
 _NO_MATCH = Outcome(matches=False)
 _SKIPPED = Outcome(matches=None)
+_NOT_APPLIED = Applied(_NO_MATCH)
 
 
 def compile_expression(text: str, domain: Domain, budget: Budget | None = None) -> Program:

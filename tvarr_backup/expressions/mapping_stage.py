@@ -103,7 +103,7 @@ class _Part:
     def __init__(self, programs: Iterable[tuple[int, Program]], domain: Domain, stops: bool) -> None:  # noqa: FBT001
         self._programs = [(position, program) for position, program in programs if program.domain is domain]
         self._reader = ProgramSet([program for _, program in self._programs], domain).reader
-        self._domain = domain
+        self._slots = {column: find_slot(column, domain) for column in self._reader.columns}
         self._stops = stops
 
     @property
@@ -121,9 +121,8 @@ class _Part:
                 continue
             steps.append((position, applied))
             for column, text in applied.after.items():
-                texts[find_slot(column, self._domain)] = text
+                texts[self._slots[column]] = text
             if applied.outcome.error is not None or (self._stops and applied.assigned):
                 break
-        slots = {column: find_slot(column, self._domain) for column in self._reader.columns}
-        after = {column: texts[slot] for column, slot in slots.items() if texts[slot] != before[slot]}
+        after = {column: texts[slot] for column, slot in self._slots.items() if texts[slot] != before[slot]}
         return MappedRow(after, tuple(steps))
