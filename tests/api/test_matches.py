@@ -26,37 +26,42 @@ def source() -> StreamSource:
     DataMappingRule.objects.all().update(is_enabled=False)
     found: StreamSource = StreamSourceFactory.create()
     for number, group in enumerate(("News", "News", "Kids")):
-        ChannelFactory.create(source=found, channel_name=f"Bay {number}", group_title=group, tvg_logo="" if number else "5")
+        ChannelFactory.create(
+            source=found, channel_name=f"Bay {number}", group_title=group, tvg_logo="" if number else "5"
+        )
     return found
 
 
-def test(client: APIClient, **body: Any) -> dict[str, Any]:
+def count(client: APIClient, **body: Any) -> dict[str, Any]:
     response = client.post(ADDRESS, {"domain": "stream_filter", **body})
     assert response.status_code == 200, response.json()
     return dict(response.json())
-
-
-test.__test__ = False  # type: ignore[attr-defined]
 
 
 # --- Our own call ----------------------------------------------------------------------------------------------------
 
 
 def test_an_expression_is_counted(viewer: APIClient, source: StreamSource) -> None:
-    body = test(viewer, expression='group_title = "news"', limit=1)
+    body = count(viewer, expression='group_title = "news"', limit=1)
     assert (body["valid"], body["matched"], body["evaluated"], body["failed"]) == (True, 2, 3, 0)
     assert [row["name"] for row in body["sample"]] == ["Bay 0"]
-    assert body["rows"] == {"subject": "channels", "in_database": 3, "evaluated": 3, "ids_end_below": None, "not_utf8": 0}
+    assert body["rows"] == {
+        "subject": "channels",
+        "in_database": 3,
+        "evaluated": 3,
+        "ids_end_below": None,
+        "not_utf8": 0,
+    }
     assert (body["hints"], body["stop"], body["explained"]) == ([], None, None)
 
 
 def test_an_invalid_expression_has_its_problem(viewer: APIClient, source: StreamSource) -> None:
-    body = test(viewer, expression="channel_name icontains 5", explain="Bay 0")
+    body = count(viewer, expression="channel_name icontains 5", explain="Bay 0")
     assert (body["valid"], body["problems"][0]["column"], body["matched"], body["explained"]) == (False, 14, 0, None)
 
 
 def test_hints_and_failures_have_codes(viewer: APIClient, source: StreamSource) -> None:
-    body = test(viewer, expression="tvg_logo < 5")
+    body = count(viewer, expression="tvg_logo < 5")
     assert [hint["code"] for hint in body["hints"]] == ["fails", "matches_nothing"]
     assert [(each["code"], each["count"], each["example"]["name"]) for each in body["failures"]] == [
         ("not_a_number", 2, "Bay 1")
@@ -64,13 +69,13 @@ def test_hints_and_failures_have_codes(viewer: APIClient, source: StreamSource) 
 
 
 def test_a_mapping_rule_shows_what_it_changes(viewer: APIClient, source: StreamSource) -> None:
-    body = test(viewer, expression='group_title = "Kids" SET tvg_name = "x"', domain="stream_mapping")
+    body = count(viewer, expression='group_title = "Kids" SET tvg_name = "x"', domain="stream_mapping")
     assert body["changed"] == 1
     assert body["changes"][0]["values"] == [{"column": "tvg_name", "before": "Bay 2", "after": "x"}]
 
 
 def test_a_channel_is_explained(viewer: APIClient, source: StreamSource) -> None:
-    body = test(viewer, expression='channel_name = "Bay 2" AND group_title = "News"', explain="Bay 2")["explained"]
+    body = count(viewer, expression='channel_name = "Bay 2" AND group_title = "News"', explain="Bay 2")["explained"]
     assert (body["row"]["name"], body["matches"], body["tree"]["connective"]) == ("Bay 2", False, "AND")
     assert [(part["field"], part["verdict"], part["value"]) for part in body["tree"]["members"]] == [
         ("channel_name", "true", "Bay 2"),
@@ -87,9 +92,9 @@ def test_addresses_of_streams_need_the_right_to_download_backups(
     viewer: APIClient, operator: APIClient, source: StreamSource
 ) -> None:
     expression = 'stream_url contains "pelican"'
-    body = test(viewer, expression=expression)
+    body = count(viewer, expression=expression)
     assert (body["stop"]["code"], body["matched"]) == ("denied", 0)
-    assert test(operator, expression=expression)["matched"] == 3
+    assert count(operator, expression=expression)["matched"] == 3
 
 
 @pytest.mark.parametrize(
@@ -109,32 +114,29 @@ def test_an_invalid_body_is_refused(viewer: APIClient, body: Any, found: list[tu
 # --- tvarr's test of a filter ------------------------------------------------------------------------------------------
 
 
-def test_filter(client: APIClient, query: str = "", **body: Any) -> dict[str, Any]:
+def try_filter(client: APIClient, query: str = "", **body: Any) -> dict[str, Any]:
     sent = {"source_type": "stream", "is_inverse": False, **body}
     response = client.post(f"{ROOT}/filters/test{query}", sent)
     assert response.status_code == 200, response.json()
     return dict(response.json())
 
 
-test_filter.__test__ = False  # type: ignore[attr-defined]
-
-
 def test_a_filter_is_tested_on_one_source_or_all(viewer: APIClient, source: StreamSource) -> None:
     ChannelFactory.create(group_title="News", source__enabled=False)
-    everywhere = test_filter(viewer, filter_expression='group_title = "NEWS"')
+    everywhere = try_filter(viewer, filter_expression='group_title = "NEWS"')
     assert everywhere == {"success": True, "matched_count": 3, "total_channels": 4}
-    one = test_filter(viewer, filter_expression='group_title = "NEWS"', source_id=source.pk)
+    one = try_filter(viewer, filter_expression='group_title = "NEWS"', source_id=source.pk)
     assert one == {"success": True, "matched_count": 2, "total_channels": 3}
 
 
 def test_an_inverse_filter_leaves_out_rows_that_fail(viewer: APIClient, source: StreamSource) -> None:
-    assert test_filter(viewer, filter_expression="tvg_logo > 5", is_inverse=True)["matched_count"] == 1
-    assert test_filter(viewer, filter_expression="tvg_logo > 4", is_inverse=True)["matched_count"] == 0
+    assert try_filter(viewer, filter_expression="tvg_logo > 5", is_inverse=True)["matched_count"] == 1
+    assert try_filter(viewer, filter_expression="tvg_logo > 4", is_inverse=True)["matched_count"] == 0
 
 
 def test_a_filter_is_tested_before_the_mapping_rules(viewer: APIClient, source: StreamSource) -> None:
     DataMappingRuleFactory.create(expression='group_title = "Kids" SET group_title = "News"')
-    assert test_filter(viewer, filter_expression='group_title = "News"')["matched_count"] == 2
+    assert try_filter(viewer, filter_expression='group_title = "News"')["matched_count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_a_filter_is_tested_before_the_mapping_rules(viewer: APIClient, source: 
     ],
 )
 def test_what_cannot_be_tested_is_answered_with_the_reason(viewer: APIClient, body: dict[str, Any]) -> None:
-    answer = test_filter(viewer, **body)
+    answer = try_filter(viewer, **body)
     assert answer.keys() == {"success", "matched_count", "total_channels", "error"}
     assert (answer["success"], answer["matched_count"], answer["total_channels"], bool(answer["error"])) == (
         False,
@@ -158,18 +160,18 @@ def test_what_cannot_be_tested_is_answered_with_the_reason(viewer: APIClient, bo
 
 def test_a_filter_of_programmes_is_tested_on_their_source(viewer: APIClient) -> None:
     programme = EpgProgramFactory.create(title="Tides")
-    answer = test_filter(viewer, source_type="epg", filter_expression='title = "tides"', source_id=programme.source_id)
+    answer = try_filter(viewer, source_type="epg", filter_expression='title = "tides"', source_id=programme.source_id)
     assert (answer["matched_count"], answer["total_channels"]) == (1, 1)
 
 
 def test_channels_are_listed_in_pages(operator: APIClient, source: StreamSource) -> None:
-    first = test_filter(operator, "?include_channels=true&limit=2", filter_expression="true")
+    first = try_filter(operator, "?include_channels=true&limit=2", filter_expression="true")
     assert (first["matched_count"], first["page"], first["total_pages"], first["has_more"]) == (3, 1, 2, True)
     assert [channel["channel_name"] for channel in first["channels"]] == ["Bay 0", "Bay 1"]
     assert first["channels"][0].keys() <= CHANNEL
     assert first["channels"][0].keys() >= {"id", "source_id", "channel_name", "stream_url", "is_adult"}
     assert "tvg_logo" not in first["channels"][1]  # empty
-    second = test_filter(operator, "?include_channels=true&limit=2&page=2", filter_expression="true")
+    second = try_filter(operator, "?include_channels=true&limit=2&page=2", filter_expression="true")
     assert ([channel["channel_name"] for channel in second["channels"]], second["has_more"]) == (["Bay 2"], False)
 
 
@@ -190,36 +192,33 @@ def test_a_list_of_channels_needs_the_right_to_download_backups(viewer: APIClien
 # --- tvarr's tests of rules --------------------------------------------------------------------------------------------
 
 
-def test_rule(client: APIClient, expression: str, *sources: str, source_type: str = "stream") -> dict[str, Any]:
+def try_rule(client: APIClient, expression: str, *sources: str, source_type: str = "stream") -> dict[str, Any]:
     body = {"source_ids": list(sources), "source_type": source_type, "expression": expression}
     response = client.post(f"{ROOT}/data-mapping/test", body)
     assert response.status_code == 200, response.json()
     return dict(response.json())
 
 
-test_rule.__test__ = False  # type: ignore[attr-defined]
-
-
 def test_a_mapping_rule_is_tested_like_a_filter(viewer: APIClient, source: StreamSource) -> None:
     """It ignores case, and knows `category`, both unlike the rule itself."""
-    answer = test_rule(viewer, 'category = "NEWS" SET tvg_name = "x"', source.pk.lower(), "not an id")
+    answer = try_rule(viewer, 'category = "NEWS" SET tvg_name = "x"', source.pk.lower(), "not an id")
     assert answer.keys() == {"success", "message", "affected_channels", "total_channels"}
     assert (answer["success"], answer["affected_channels"], answer["total_channels"]) == (True, 2, 3)
 
 
 def test_a_mapping_rule_without_rows_has_no_message(viewer: APIClient) -> None:
-    answer = test_rule(viewer, 'true SET tvg_name = "x"', "01KAEHXEGJ5GMS392SP1ZYMK50")
+    answer = try_rule(viewer, 'true SET tvg_name = "x"', "01KAEHXEGJ5GMS392SP1ZYMK50")
     assert answer == {"success": True, "message": "", "affected_channels": 0, "total_channels": 0}
 
 
 def test_an_invalid_mapping_rule_is_answered_with_the_reason(viewer: APIClient, source: StreamSource) -> None:
-    answer = test_rule(viewer, "channel_name icontains 5", source.pk)
+    answer = try_rule(viewer, "channel_name icontains 5", source.pk)
     assert (answer["success"], answer["affected_channels"], bool(answer["message"])) == (False, 0, True)
 
 
 def test_a_rule_for_programmes_is_tested_on_guides(viewer: APIClient) -> None:
     programme = EpgProgramFactory.create(title="Tides")
-    answer = test_rule(viewer, 'title = "tides" SET genre = "x"', programme.source_id, source_type="epg")
+    answer = try_rule(viewer, 'title = "tides" SET genre = "x"', programme.source_id, source_type="epg")
     assert (answer["affected_channels"], answer["total_channels"]) == (1, 1)
 
 

@@ -272,7 +272,7 @@ class FilterTestView(StrictView):
             )
         except _REFUSALS as refused:
             return _failed_filter(str(refused))
-        answer = {"success": True, "matched_count": count.matched, "total_channels": count.total}
+        answer: dict[str, Any] = {"success": True, "matched_count": count.matched, "total_channels": count.total}
         if is_listed:
             pages = ceil(count.matched / limit)
             channels = list(_channels(count.ids)) if is_stream else []

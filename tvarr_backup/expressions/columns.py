@@ -1,6 +1,6 @@
 """The names of expressions in each domain that have a value, and the columns that they read and write.
 
-Every other name reads as empty text. Source: tvarr's filter, mapping and client detection code, see docs/reference/expressions.md.
+Every other name reads as empty text. Source: tvarr's filter, mapping and client detection code, see docs/reference/evaluation.md.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Evaluation of expressions as tvarr 0.0.27 does it, with its oddities (docs/reference/expressions.md)."""
+"""Evaluation of expressions as tvarr 0.0.27 does it, with its oddities (docs/reference/evaluation.md)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
