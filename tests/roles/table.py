@@ -184,6 +184,8 @@ PAGES: dict[str, Row] = {
     "POST /import/": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}),
     f"GET {_IMPORT}": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
     f"GET {_IMPORT} own": row(OPERATOR, IMPORT),
+    f"GET {_IMPORT}matches/": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
+    f"GET {_IMPORT}matches/ own": row(OPERATOR, IMPORT),
     f"POST {_IMPORT}choices/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404, body={"action-1": "skip"}),
     f"POST {_IMPORT}choices/ own": row(OPERATOR, IMPORT, answer=302, body={"action-1": "skip"}),
     f"POST {_IMPORT}choices/ fragment": row(
