@@ -125,7 +125,7 @@ def _collect_alerts(observation: Observation) -> Iterator[Metric]:
     yield _gauge(
         "sender_alive", "Whether the process that sends alerts is running.", float(observation.sender_is_alive)
     )
-    yield _gauge("waiting_messages", "Messages that have not been sent yet.", alerts and alerts.waiting)
+    yield _gauge("waiting_messages", "Messages that have not been sent yet.", alerts.waiting if alerts else None)
     yield _table(
         "receiver_failing",
         "Whether the last message to the receiver was not accepted.",
