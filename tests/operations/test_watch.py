@@ -12,7 +12,6 @@ from django_q.models import Schedule
 from tests.factories import UserFactory
 from tests.operations.alert_makers import NOON, ended, stored, webhook
 from tvarr_backup.backups.folder import work_in
-from tvarr_backup.operations import watch
 from tvarr_backup.operations.alert_models import PING, Alert, AlertEvent, MessageState, OutboxMessage, Receiver
 from tvarr_backup.operations.alert_problems import look_at
 from tvarr_backup.operations.health import check_health
@@ -26,11 +25,14 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
+from tvarr_backup.operations.outbox import queue_message
 from tvarr_backup.operations.schedule import plan_next_run
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.operations.watch import Watcher
 
 pytestmark = pytest.mark.django_db
+
+_QUEUE_MESSAGE = "tvarr_backup.operations.watch.queue_message"
 
 FAILED, INTERRUPTED, SUCCEEDED = OperationState.FAILED, OperationState.INTERRUPTED, OperationState.SUCCEEDED
 
@@ -132,14 +134,13 @@ def test_a_change_and_its_messages_are_stored_together_or_not_at_all(monkeypatch
         calls.append(arguments)
         if len(calls) > 1:
             raise OSError
-        original(*arguments)
+        queue_message(*arguments)
 
-    original = watch.queue_message
-    monkeypatch.setattr(watch, "queue_message", fail_at_the_second)
+    monkeypatch.setattr(_QUEUE_MESSAGE, fail_at_the_second)
     with pytest.raises(OSError):
         notice()
     assert (stored(), Alert.objects.count()) == ([], 0)
-    monkeypatch.setattr(watch, "queue_message", original)
+    monkeypatch.setattr(_QUEUE_MESSAGE, queue_message)
     notice()
     assert stored() == [("phone", "backup_failed", False), ("tablet", "backup_failed", False)]
 
