@@ -68,7 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     }
     up = start_up(installation, free_port())
     try:
-        wait_until(lambda: up.process.poll() is not None or up.is_complete(), "it is complete", seconds=60)
+        wait_until(lambda: up.process.poll() is not None or up.is_complete(), "it is complete", seconds=180)
         assert up.process.poll() is None, up.log
         yield Site(up, tokens)
     finally:

@@ -30,7 +30,7 @@ class Prometheus(_Server):
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         super().__init__(folder)
         self.port = free_port()
-        often = {"global": {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "1s"}}
+        often = {"global": {"scrape_interval": "10s", "scrape_timeout": "10s", "evaluation_interval": "1s"}}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(settings | often))
 
     def command(self) -> list[str]:

@@ -48,7 +48,7 @@ def prometheus(site: Site) -> Iterator[Prometheus]:
         return Prometheus(folder, settings)
 
     with running(make) as started:
-        wait_until(lambda: started.has_scraped("tvarr-backup"), "it has asked the service", seconds=120)
+        wait_until(lambda: started.has_scraped("tvarr-backup"), "it has asked the service", seconds=180)
         yield started
 
 
