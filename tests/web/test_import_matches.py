@@ -73,7 +73,7 @@ def test_a_filter_that_matches_nothing_has_a_warning(operator: Client) -> None:
     preview = review(operator, FILTERS, filter_item("Nothing", expression='channel_name contains "meadow"'))
     text = text_of(counted(operator, preview, is_part=True))
     assert "1 expression, 1 warning" in text
-    assert "It matches none of the channels." in text
+    assert "It matches none of 3 rows." in text
 
 
 def test_client_detection_rules_are_tried_on_players(operator: Client) -> None:

@@ -42,6 +42,16 @@ class LastGoodBackupSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class LastRehearsalSerializer(serializers.Serializer[Any]):
+    """The last rehearsal of a restore, in one place."""
+
+    location = serializers.CharField(allow_null=True, help_text="Name of the location; null for the backup folder.")
+    filename = serializers.CharField()
+    ended_at = serializers.DateTimeField()
+    seconds = serializers.FloatField()
+    error_code = serializers.CharField(allow_blank=True, help_text="Empty if it succeeded.")
+
+
 class RunningOperationSerializer(serializers.Serializer[Any]):
     """The operation that is running."""
 
@@ -68,6 +78,7 @@ class StatusSerializer(serializers.Serializer[Any]):
     )
     checks = HealthCheckSerializer(many=True)
     last_good_backup = LastGoodBackupSerializer(allow_null=True)
+    last_rehearsals = LastRehearsalSerializer(many=True)
     may_be_old_seconds = serializers.IntegerField(
         allow_null=True, help_text="How old the last good backup may be, or null while no backup is expected."
     )
@@ -89,6 +100,15 @@ _EXAMPLE = {
         "kind": "scheduled",
         "created_at": "2026-11-02T02:00:00+00:00",
     },
+    "last_rehearsals": [
+        {
+            "location": None,
+            "filename": "tvarr-backup-2026-11-02T02-00-00.db.gz",
+            "ended_at": "2026-11-02T04:10:12+00:00",
+            "seconds": 12.4,
+            "error_code": "",
+        }
+    ],
     "may_be_old_seconds": 172800,
     "next_run": "2026-11-03T02:00:00+00:00",
     "overdue": False,

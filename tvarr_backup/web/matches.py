@@ -17,7 +17,6 @@ from tvarr_backup.matches.preview import Preview
 from tvarr_backup.matches.report import (
     describe_coverage,
     describe_failure,
-    describe_hint,
     describe_stop,
 )
 from tvarr_backup.matches.results import ChangedRow, Effect, Matches, Names, ProxyOutput, Subject, subject_of
@@ -134,8 +133,7 @@ class EffectView:
 
     @property
     def warnings(self) -> Iterator[str]:
-        for hint in self.effect.hints:
-            yield describe_hint(hint, self.subject)
+        yield from (warning.message for warning in self.effect.warnings)
         for failure in self.effect.current.failures:
             name = shown(failure.example.name)
             yield f"{describe_failure(failure.code)} This is so for {failure.count:,}, such as {name}."
@@ -186,8 +184,11 @@ class OutputView:
         return _channels(self.output.after, self.output.refused_after)
 
     @property
-    def is_empty(self) -> bool:
-        return self.output.after == 0 and bool(self.output.channels)
+    def warnings(self) -> list[str]:
+        found: list[str] = [warning.message for warning in self.output.warnings]
+        if self.output.after == 0 and self.output.channels:
+            found.append("Its list would be empty.")
+        return found
 
     @property
     def samples(self) -> list[NamesView]:
@@ -209,7 +210,7 @@ class PreviewView:
     def summary(self) -> str:
         """Such as "12 expressions, 1 warning"."""
         warnings = sum(len(list(effect.warnings)) for effect in self.effects)
-        warnings += sum(output.is_empty for output in self.outputs)
+        warnings += sum(len(output.warnings) for output in self.outputs)
         return f"{format_count(len(self.effects), 'expression')}, {format_count(warnings, 'warning')}"
 
     @property
@@ -236,6 +237,7 @@ class PreviewView:
                 f'tvarr would refuse the mapping rule "{shown(preview.refused_after)}", and then it runs no mapping rule. '
                 "The counts are for channels without mapping."
             )
+        yield from (warning.message for warning in preview.rule_warnings)
         if preview.uncounted:
             yield f"{format_count(preview.uncounted, 'more item')} were not counted."
         for coverage in preview.coverage:
