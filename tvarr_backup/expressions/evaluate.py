@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tvarr_backup.expressions.assignments import Assignment, run_actions
@@ -133,6 +134,8 @@ class Program:
     def apply_texts(self, texts: Texts) -> Applied:
         """Apply the rule to a row that a reader with this program's columns has read. The texts do not change."""
         outcome = self.evaluate_texts(texts)
+        if outcome is _NO_MATCH:
+            return _UNCHANGED
         if not outcome.matches or not self.actions:
             return Applied(outcome)
         captures = None if self.condition is None else self.condition.captures(texts)
@@ -154,6 +157,7 @@ class Program:
 _MATCH = Outcome(matches=True)
 _NO_MATCH = Outcome(matches=False)
 _SKIPPED = Outcome(matches=None)
+_UNCHANGED = Applied(_NO_MATCH, MappingProxyType({}), (), MappingProxyType({}))
 
 
 def compile_expression(text: str, domain: Domain, budget: Budget | None = None) -> Program:
