@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tvarr_backup.expressions.assignments import Assignment, run_actions
@@ -137,7 +138,7 @@ class Program:
         """Apply the rule to a row that a reader with this program's columns has read. The texts do not change."""
         outcome = self.evaluate_texts(texts)
         if outcome is _NO_MATCH:
-            return _NOT_APPLIED
+            return _UNCHANGED
         if not outcome.matches or not self.actions:
             return Applied(outcome)
         captures = None if self.condition is None else self.condition.captures(texts)
@@ -159,7 +160,7 @@ class Program:
 _MATCH = Outcome(matches=True)
 _NO_MATCH = Outcome(matches=False)
 _SKIPPED = Outcome(matches=None)
-_NOT_APPLIED = Applied(_NO_MATCH)
+_UNCHANGED = Applied(_NO_MATCH, MappingProxyType({}), (), MappingProxyType({}))
 
 
 def compile_expression(text: str, domain: Domain, budget: Budget | None = None) -> Program:
