@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from tests.factories import (
     ChannelFactory,
@@ -88,6 +89,19 @@ def test_channels_come_in_batches_by_their_ids(monkeypatch: pytest.MonkeyPatch) 
     batches = list(read_channels(("channel_name",)))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     assert [row["id"] for batch in batches for row in batch] == sorted(channel.pk for channel in made)
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("model", ["channels", "epg_programs"])
+def test_a_batch_is_read_by_the_ids_without_sorting(model: str) -> None:
+    (ChannelFactory if model == "channels" else EpgProgramFactory).create()
+    with CaptureQueriesContext(connections["tvarr"]) as queries:
+        channels() if model == "channels" else programmes(share=Share(1, "ZZ"))
+    query = next(each["sql"] for each in queries if "LIMIT" in each["sql"])
+    with connections["tvarr"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+        (plan,) = cursor.fetchall()
+    assert f"USING INDEX sqlite_autoindex_{model}_1 (id>?)" in plan[-1]
 
 
 @pytest.mark.sqlite

@@ -131,10 +131,12 @@ def _read(
     names = ("id", "source_id", *wanted)
     selected = [quote("id"), quote("source_id")]
     selected += [_select(quote(column), is_time=column in _TIMES, is_sqlite=is_sqlite) for column in wanted.values()]
+    # With a plus sign, SQLite uses no other index than that of the ids, which is in the order of the rows.
+    no_index = "+" if is_sqlite else ""
     conditions = [
         f"{quote('id')} > %s",
-        f"{quote('deleted_at')} IS NULL",
-        f"{quote('source_id')} IN ({', '.join(['%s'] * len(sources))})",
+        f"{no_index}{quote('deleted_at')} IS NULL",
+        f"{no_index}{quote('source_id')} IN ({', '.join(['%s'] * len(sources))})",
     ]
     if only:
         conditions.append(f"{quote('id')} = %s")
