@@ -49,7 +49,7 @@ coverage: setup chromium servers  ## Run the tests with coverage (takes 1.5 time
 	$(PYTEST) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 test-long: setup fault-tools servers  ## Run the long fault and soak tests
-	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses $(JOBS)
+	$(BIN)/python -m pytest -m long -o faulthandler_timeout=3600 -p tests.faults.figures --numprocesses $(JOBS)
 
 # The servers of WebDAV and S3 have their own environment, because they need other versions of our libraries.
 .venv-servers/complete: requirements/servers.txt
@@ -59,11 +59,11 @@ test-long: setup fault-tools servers  ## Run the long fault and soak tests
 
 # The tests start their own servers.
 servers: .venv-servers/complete
-	@PATH="$$PATH:/usr/sbin"; [ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && command -v nginx >/dev/null && command -v caddy >/dev/null && command -v sshd >/dev/null && command -v age >/dev/null && exit; \
+	@PATH="$$PATH:/usr/sbin"; [ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && command -v nginx >/dev/null && command -v caddy >/dev/null && command -v sshd >/dev/null && command -v age >/dev/null && command -v prometheus >/dev/null && command -v promtool >/dev/null && exit; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server nginx caddy openssh-server openssh-client age && exit; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server nginx caddy openssh-server openssh-client age prometheus && exit; \
 	fi; \
-	echo "The tests need PostgreSQL, Redis, nginx, Caddy, OpenSSH and age. Install them (Debian: apt-get install postgresql redis-server nginx caddy openssh-server openssh-client age)." >&2; exit 1
+	echo "The tests need PostgreSQL, Redis, nginx, Caddy, OpenSSH, age and Prometheus. Install them (Debian: apt-get install postgresql redis-server nginx caddy openssh-server openssh-client age prometheus)." >&2; exit 1
 
 # The tests of the pages use Chromium.
 chromium: setup

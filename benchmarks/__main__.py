@@ -5,6 +5,8 @@ import sys
 
 for name in (
     "bench_expressions",
+    "bench_expressions_matching",
+    "bench_matches",
     "bench_portable",
     "bench_history",
     "bench_archive",

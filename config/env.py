@@ -15,7 +15,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.durations import parse_duration
+from tvarr_backup.errors import ReceiverInvalid
 from tvarr_backup.locations.variables import PREFIX, LocationVariables, find_locations
+from tvarr_backup.receivers.addresses import ReceiverAddress, check_ping_url, parse_receiver
+from tvarr_backup.receivers.mail_servers import MailServer, parse_mail_server
 
 T = TypeVar("T")
 SQLITE = "tvarr_backup.sqlite3"
@@ -54,7 +57,7 @@ OWN_PATHS = (
         "metrics",
         "operations",
     ),
-    *("readyz", "settings", "sign-in", "sign-out", "static"),
+    *("readyz", "settings", "sign-in", "sign-out", "static", "status.svg"),
 )
 """First parts of our own addresses. A base path must not start with one: a request with the prefix would look like one without."""
 
@@ -102,6 +105,20 @@ def duration(name: str) -> timedelta | None:
     value = text(name, "")
     expected = 'a duration from 1h to 9999w, such as "30d" or "1w2d", or nothing for no limit'
     return _parse(name, value, parse_duration, expected) if value else None
+
+
+def interval(name: str, default: str) -> timedelta | None:
+    """Return a duration of at least a day such as `1w`, or None for `none`."""
+    value = text(name, default)
+    expected = 'a duration from 1d to 9999w, such as "1w" or "30d", or "none"'
+
+    def parse(text: str) -> timedelta:
+        found = parse_duration(text)
+        if found < timedelta(days=1):
+            raise ValueError
+        return found
+
+    return None if value == "none" else _parse(name, value, parse, expected)
 
 
 def group(name: str) -> int | None:
@@ -258,6 +275,37 @@ def locations() -> tuple[LocationVariables, ...]:
     """Return the locations that variables describe. `prepare` reads their values, and the files that they name."""
     names = [name for name in os.environ if name.startswith(PREFIX)]
     return find_locations({name: value for name in names if (value := text(name, ""))})
+
+
+def receivers(name: str) -> tuple[ReceiverAddress, ...]:
+    """Return the receivers of alerts, whose addresses are separated by spaces or line breaks. Errors do not show them."""
+    found = []
+    for number, url in enumerate(text(name, "").split(), start=1):
+        try:
+            found.append(parse_receiver(url))
+        except ReceiverInvalid as problem:
+            raise ImproperlyConfigured(f"{name}, address {number}: {problem}") from None
+    return tuple(found)
+
+
+def mail_server(name: str) -> MailServer | None:
+    """Return the mail server, or None if it is unset or blank. Errors do not show its address."""
+    value = text(name, "")
+    try:
+        return parse_mail_server(value) if value else None
+    except ReceiverInvalid as problem:
+        raise ImproperlyConfigured(f"{name}: {problem}") from None
+
+
+def ping_address(name: str) -> str:
+    """Return the address of a monitor, or "" if it is unset or blank. Errors do not show it."""
+    value = text(name, "")
+    try:
+        if value:
+            check_ping_url(value)
+    except ReceiverInvalid as problem:
+        raise ImproperlyConfigured(f"{name}: {problem}") from None
+    return value
 
 
 def database(name: str, default: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from tvarr_backup.repeats import Repeats
 from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden, find_hidden
 
 FORMS = ("text", "json")
-HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/status.svg"})
 """Requested every few seconds, so they are not logged."""
 
 _OURS = ("tvarr_backup", "config")
@@ -37,7 +37,7 @@ _SECRET_MEMBER = re.compile(
     r"passw|secret|token|authori[sz]ation|api_?key|cookie|session|credential|dsn", re.IGNORECASE
 )
 _SECRET_IN_TEXT = re.compile(
-    r"(?<=//)[^\s/@:]*:[^\s/@]*(?=@)|(?<=\bbearer )\S{16,}|(?<=\bbasic )\S{16,}", re.IGNORECASE
+    r"(?<=//)[^\s/@:]*:[^\s/@]*(?=@)|(?<=\bbearer )\S{16,}|(?<=\bbasic )\S{16,}|(?<=[?&]token=)[^\s&]+", re.IGNORECASE
 )
 _LOCK_SECONDS = 5
 _BARE = re.compile(r'[^\s"=\\]+')

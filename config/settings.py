@@ -29,6 +29,7 @@ BACKUP_RETENTION_WEEKLY = env.integer("TVARR_BACKUP_SCHEDULE_RETENTION_WEEKLY", 
 BACKUP_RETENTION_MONTHLY = env.integer("TVARR_BACKUP_SCHEDULE_RETENTION_MONTHLY", 0, 0, 100_000)
 BACKUP_RETENTION_YEARLY = env.integer("TVARR_BACKUP_SCHEDULE_RETENTION_YEARLY", 0, 0, 100_000)
 BACKUP_MAX_AGE = env.duration("TVARR_BACKUP_SCHEDULE_MAX_AGE")
+BACKUP_REHEARSAL_INTERVAL = env.interval("TVARR_BACKUP_REHEARSAL_INTERVAL", "1w")
 UNDO_DAYS = env.integer("TVARR_BACKUP_UNDO_DAYS", 30, 0, 3650)
 HISTORY_DAYS = env.integer("TVARR_BACKUP_HISTORY_DAYS", 365, 0, 36500)
 HISTORY_BYTES = env.integer("TVARR_BACKUP_HISTORY_LIMIT", 64 * 2**20, 0, 2**40)
@@ -36,6 +37,10 @@ UNDO_BYTES = env.integer("TVARR_BACKUP_UNDO_LIMIT", 64 * 2**20, 0, 2**40)
 BACKUP_GROUP = env.group("TVARR_BACKUP_GROUP")
 BACKUP_FILE_MODE = env.file_mode("TVARR_BACKUP_FILE_MODE", "0600" if BACKUP_GROUP is None else "0640")
 LOCATIONS = env.locations()
+NOTIFY_ADDRESSES = env.receivers("TVARR_NOTIFY_URLS")
+NOTIFY_NAME = env.text("TVARR_NOTIFY_NAME", socket.gethostname())
+MAIL_SERVER = env.mail_server("EMAIL_URL")
+PING_URL = env.ping_address("TVARR_BACKUP_PING_URL")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8081, 1, 65535)
 BASE_PATH = env.base_path("TVARR_SERVER_BASE_PATH")
@@ -331,11 +336,15 @@ SPECTACULAR_SETTINGS = {
         "AcceptBrokenReferencesEnum": ["true", "false"],
         "BackupKindEnum": "tvarr_backup.api.backups.serializers.KINDS",
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
+        "HealthStateEnum": "tvarr_backup.api.status.STATES",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
         "ItemKindEnum": "tvarr_backup.api.envelopes.SLUGS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",
         "LocationKindEnum": "tvarr_backup.api.locations.KINDS",
         "LocationStateEnum": "tvarr_backup.api.locations.STATES",
+        "MessageStateEnum": "tvarr_backup.api.receivers.MESSAGE_STATES",
+        "ReceiverKindEnum": "tvarr_backup.api.receivers.KINDS",
+        "ReceiverStateEnum": "tvarr_backup.api.receivers.STATES",
         "ResolutionEnum": "tvarr_backup.api.envelopes.RESOLUTIONS",
     },
 }

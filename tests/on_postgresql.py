@@ -34,6 +34,7 @@ _OF_ROWS = (
     "api/test_kinds.py",
     "api/test_nul.py",
     "management/test_demo_data_command.py",
+    "matches/",
     "portable/",
     "test_columns.py",
     "test_factories.py",

@@ -30,7 +30,7 @@ def _program(name: str) -> str:
     found = str(versions[-1]) if versions else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         pytest.exit(
-            f"{name} is not installed; `make test` installs it where it may (Debian: postgresql, redis-server, nginx, caddy)."
+            f"{name} is not installed; `make test` installs it where it may (Debian: postgresql, redis-server, nginx, caddy, prometheus)."
         )
     return found
 

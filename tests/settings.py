@@ -6,7 +6,7 @@ Only which databases are used can be said from outside, by `tests.on_postgresql`
 import os
 import tempfile
 
-_OTHERS = ["DATABASE_URL", "REDIS_URL", "SECRET_KEY_FILE", "TZ"]
+_OTHERS = ["DATABASE_URL", "EMAIL_URL", "REDIS_URL", "SECRET_KEY_FILE", "TZ"]
 for _name in [name for name in os.environ if name.startswith("TVARR_")] + _OTHERS:
     os.environ.pop(_name, None)
 _folder = tempfile.TemporaryDirectory(prefix="tvarr-backup-tests-")

@@ -55,10 +55,14 @@ def test_nobody_imports_upward(copy: Path) -> None:
         pytest.param(
             "tvarr_backup/expressions/check.py",
             "import django",
-            "Expressions, backups and locations do not import Django",
+            "Expressions, backups, locations and receivers do not import Django",
             marks=pytest.mark.long,
         ),
-        ("tvarr_backup/backups/sqlite.py", "import django", "Expressions, backups and locations do not import Django"),
+        (
+            "tvarr_backup/backups/sqlite.py",
+            "import django",
+            "Expressions, backups, locations and receivers do not import Django",
+        ),
         pytest.param(
             "tvarr_backup/backups/sqlite.py",
             "import tvarr_backup.portable",

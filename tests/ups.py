@@ -46,16 +46,17 @@ class Up:
             return False
 
     def is_complete(self) -> bool:
-        """Whether all that belongs to it runs: itself, gunicorn with two workers, our worker."""
+        """Whether all that belongs to it runs: itself, gunicorn with two workers, our worker, and the process that sends alerts."""
         ready = self.log.count(" worker.started ") == self.starts("worker")
-        return ready and len(family(self.process.pid)) == 5 and self.answers()
+        ready = ready and self.log.count(" sender.started ") == self.starts("alerts")
+        return ready and len(family(self.process.pid)) == 6 and self.answers()
 
     def starts(self, word: str) -> int:
-        """How often the log says that one of the two programs was started."""
+        """How often the log says that one of the programs was started."""
         return len(re.findall(rf' program\.started program="?{word}"? pid=', self.log))
 
     def program(self, word: str) -> psutil.Process:
-        """The main process of one of the two programs, found by a word of its command."""
+        """The main process of one of the programs, found by a word of its command."""
 
         def found() -> psutil.Process | None:
             children = psutil.Process(self.process.pid).children()

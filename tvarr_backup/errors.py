@@ -409,6 +409,10 @@ class WorkerRunning(TvarrBackupError):
     """Another worker uses the same storage folder."""
 
 
+class SenderRunning(TvarrBackupError):
+    """A process that sends alerts is already running with this storage folder."""
+
+
 class ProgramNotStarted(TvarrBackupError):
     """A program that `up` runs ended right after its start."""
 
@@ -440,6 +444,14 @@ class RestoreFailed(TvarrBackupError):
 
 class RestoreUnsettled(RestoreFailed):
     """A restore was interrupted, and the live data is unknown or damaged. The previous data is kept."""
+
+
+class RehearsalFailed(TvarrBackupError):
+    """A backup was restored into a scratch database, and the result is wrong. The fact `check` says what. Nothing was changed."""
+
+
+class ScratchUnusable(TvarrBackupError):
+    """The folder where rehearsals work cannot be used. Nothing was changed."""
 
 
 class StateNotFound(TvarrBackupError):
@@ -480,6 +492,10 @@ class TokenNotFound(TvarrBackupError):
 
 class ScopeExceeded(TvarrBackupError):
     """The scope of the token does not include the call."""
+
+
+class ScopeTooWide(TvarrBackupError):
+    """A token in an address can do more than show the status badge."""
 
 
 class TokenInvalid(TvarrBackupError):
@@ -579,6 +595,10 @@ class SettingsUnavailable(LocationError):
     """The location has no settings archive of the installation, or it cannot be brought back here."""
 
 
+class RowNotFound(TvarrBackupError):
+    """There is no channel, programme or player with this id or name."""
+
+
 class TargetExists(TvarrBackupError):
     """A file that would be created exists already. Nothing was changed."""
 
@@ -601,3 +621,69 @@ class IdentityWrong(TvarrBackupError):
 
 class IdentityRequired(TvarrBackupError):
     """The copies are encrypted, and no identity was given."""
+
+
+class ReceiverError(TvarrBackupError):
+    """A receiver of alerts cannot be used."""
+
+    code = TvarrBackupError.code
+
+
+class ReceiverInvalid(ReceiverError):
+    """The address of a receiver or of a monitor is invalid. The message says what was expected, without the address."""
+
+
+class ReceiverFailed(ReceiverError):
+    """A receiver did not accept a message.
+
+    `status` is its status code, or 0. `answer` is its answer in one line. `is_permanent` says that sending the same message again
+    cannot help.
+    """
+
+    def __init__(
+        self, message: str, *, is_permanent: bool = False, status: int = 0, answer: str = "", **facts: object
+    ) -> None:
+        super().__init__(message, status=status, answer=answer, **facts)
+        self.is_permanent = is_permanent
+        self.status = status
+        self.answer = answer
+
+
+class ReceiverUnreachable(ReceiverFailed):
+    """There is no connection to the receiver, it was cut, or the receiver did not answer in time."""
+
+
+class ReceiverUntrusted(ReceiverFailed):
+    """The receiver did not prove its identity, or offers no encryption for a password."""
+
+
+class ReceiverDenied(ReceiverFailed):
+    """The receiver refused the credentials."""
+
+
+class ReceiverRedirected(ReceiverFailed):
+    """The receiver redirects to another address, which would get the message."""
+
+
+class ReceiverForbidden(ReceiverFailed):
+    """The address belongs to this machine's own network card or to the metadata service of a cloud. Nothing was sent."""
+
+
+class ReceiverUnsupported(ReceiverFailed):
+    """The library for this kind of receiver is not installed, or it does not know the address."""
+
+
+class ReceiverNotFound(ReceiverError):
+    """There is no receiver with this name."""
+
+
+class ReceiverReadOnly(ReceiverError):
+    """The receiver is set in the environment, so it cannot be removed and its address cannot be changed here."""
+
+
+class ReceiverSecretsLost(ReceiverError):
+    """The stored address of a receiver cannot be decrypted with the present secret key."""
+
+
+class MessageNotFound(ReceiverError):
+    """There is no message with this id."""

@@ -51,5 +51,9 @@ def format_elapsed(started_at: datetime | None, finished_at: datetime | None) ->
     """Return the seconds from a start to an end or to now, or nothing without a start."""
     if started_at is None:
         return ""
-    seconds = ((finished_at or datetime.now(UTC)) - started_at).total_seconds()
+    return format_seconds(((finished_at or datetime.now(UTC)) - started_at).total_seconds())
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a number of seconds such as "12 s"."""
     return "less than a second" if seconds < 1 else f"{seconds:.0f} s"

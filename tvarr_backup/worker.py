@@ -1,6 +1,6 @@
 """The worker: takes tasks from django-q2's queue, one at a time, and runs each in its own process.
 
-Operations of locations have no task: the worker finds them, and runs up to two of them beside the task.
+Operations of locations and rehearsals have no task: the worker finds them, and runs up to two of them beside the task.
 
 It uses django-q2's broker, signatures, timeout and records, but not its cluster: there, a killed member keeps locks in shared
 memory, a signal to the group can hang its end, and tasks are claimed long before they can run. Here the two processes share
@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.brokers import Broker, get_broker
@@ -33,7 +33,7 @@ from django_q.timeout import TimeoutHandler
 
 from tvarr_backup import conf
 from tvarr_backup.errors import BackupUnsupported, DatabaseUnusable
-from tvarr_backup.operations import history, locations, reserve, schedule, settings_backup, track
+from tvarr_backup.operations import history, locations, rehearsal_schedule, reserve, schedule, settings_backup, track
 from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
 from tvarr_backup.operations.disk import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
@@ -56,7 +56,7 @@ _SETTINGS_SECONDS = 60
 _LOCATIONS_SECONDS = 2
 _DUE_LOCATIONS_SECONDS = 15
 _MOST_BESIDE = 2
-"""How many operations of locations run beside the others."""
+"""How many operations of locations and rehearsals run beside the others."""
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 1
 _LOG_INTERVAL_SECONDS = 60
@@ -86,6 +86,10 @@ class _Outage:
             logger.info(event, **members)
 
 
+_database_outage = _Outage()
+"""Of a database that does not answer. It is one failure for all chores."""
+
+
 @dataclass
 class _Chore:
     """A regular task of the worker. A failure is logged, and it is tried again next time."""
@@ -106,10 +110,16 @@ class _Chore:
         try:
             self.do()
         except Exception as problem:  # noqa: BLE001  # logged
-            if not self.needs_app_database or find_problem() is None:  # which is logged elsewhere
+            if self.needs_app_database and find_problem() is not None:
+                pass  # it is logged elsewhere
+            elif isinstance(problem, (OperationalError, InterfaceError)):
+                _database_outage.log(problem, "worker.database_failed", retry_seconds=self.seconds)
+            else:
                 self.outage.log(problem, "worker.chore_failed", chore=self.name, retry_seconds=self.seconds)
         else:
             self.outage.end("worker.chore_recovered", chore=self.name)
+            if self.needs_app_database:
+                _database_outage.end("worker.database_recovered")
         self.due = time.monotonic() + self.seconds
 
 
@@ -132,6 +142,7 @@ class Worker:
             _Chore("schema", _SIGHTING_SECONDS, record_sighting),
             _Chore("locations", _LOCATIONS_SECONDS, self._perform_beside),
             _Chore("copies", _DUE_LOCATIONS_SECONDS, locations.request_due),
+            _Chore("rehearsals", _SCHEDULE_SECONDS, self._request_rehearsals, while_idle=True),
             _Chore("history", history.COMPARE_SECONDS, history.compare_now),
             _Chore(
                 "settings", _SETTINGS_SECONDS, settings_backup.save_daily, due=time.monotonic() + _FIRST_PROBE_SECONDS
@@ -210,6 +221,10 @@ class Worker:
         if self._are_backups_supported:
             schedule.request_due()
 
+    def _request_rehearsals(self) -> None:
+        if self._are_backups_supported:
+            rehearsal_schedule.request_due()
+
     # --- Claiming ----------------------------------------------------------------------------------------------------
 
     def _claim(self) -> list[dict[str, Any]]:
@@ -283,7 +298,7 @@ class Worker:
             self._clean_up_after(task, status)
 
     def _perform_beside(self) -> None:
-        """Start queued operations of locations in processes of their own, so that they block no backup and no restore."""
+        """Start queued operations that need no task in processes of their own, so that they block no backup and no restore."""
         self._collect_beside()
         if self._must_leave_work():
             return

@@ -147,3 +147,31 @@ except TvarrBackupError:
     pass
 """
 """Make an automatic backup now."""
+
+MESSAGES = """
+from datetime import UTC, datetime, timedelta
+from tvarr_backup.operations.alert_models import PING, Alert, MessageState, OutboxMessage, Receiver
+from tvarr_backup.operations.outbox import Content, queue_message
+from tvarr_backup.sentences import Sentence
+now = datetime.now(UTC)
+sentence = Sentence("The backup of {time} failed: the disk is full.", time="2 Nov 2026, 02:00")
+Alert.objects.create(
+    key="backup_failed", event="backup_failed", sentence=sentence.as_data(), since=now - timedelta(hours=3), reminded_at=now
+)
+copying = Sentence("Copying to {name} failed: the server does not answer.", name="nas")
+Alert.objects.create(
+    key="copy_failed:nas", event="copy_failed", sentence=copying.as_data(), since=now - timedelta(hours=9), reminded_at=now
+)
+Receiver.objects.filter(name="phone").update(reminds_daily=True)
+subject = "Backup failed (tvarr-backup on harbour)"
+text = "The backup of 2 Nov 2026, 02:00 failed: the disk is full.\\nYour existing backups are unchanged. Free some space."
+for name in ("phone", "server"):
+    content = Content("backup_failed", "backup_failed", subject, text)
+    queue_message(Receiver.objects.get(name=name), content, now - timedelta(hours=3))
+server = OutboxMessage.objects.filter(receiver__name="server", event="backup_failed")
+server.update(state=MessageState.SENT, attempts=1, answer="200 OK: Thank you", sent_at=now - timedelta(hours=3))
+OutboxMessage.objects.filter(receiver__name="phone", event="backup_failed").update(attempts=5)
+monitor = {"kind": PING, "url": "https://hc-ping.com/…", "environment_digest": "0" * 64, "created_at": now}
+Receiver.objects.create(name="ping", sent_at=now - timedelta(hours=5), answer="200 OK", **monitor)
+"""
+"""Messages, problems and a monitor, as the sending process stores them. The receivers `phone` and `server` exist."""

@@ -22,6 +22,7 @@ from tests.browser.contents import (
     BY_THE_SCHEDULE,
     EDITED_IN_TVARR,
     FILTERS,
+    MESSAGES,
     MORE_THAN_A_PAGE,
     OF_THE_NEIGHBOUR,
     OF_THE_SUMMER_HOUSE,
@@ -33,6 +34,7 @@ from tests.browser.contents import (
 from tests.browser.people import CSRF_COOKIE, PASSWORD, Person, add_person
 from tests.browser.studio import HEIGHT, LOOKS, Show, Studio
 from tests.processes import family, wait_until
+from tests.receivers.web_receiver import Reply, running_receiver
 
 ALL_LOOKS = tuple(LOOKS)
 
@@ -667,6 +669,53 @@ def locations(studio: Studio) -> None:
     studio.take("locations", page("/locations/"))
 
 
+def alerts(studio: Studio) -> None:
+    """The pages of receivers of alerts. The test messages are really sent."""
+    here = "/settings/receivers/"
+    studio.take("alerts-empty", page(here))
+    studio.take("receiver-kinds", page(f"{here}add/"), looks=("wide",))
+    studio.take("receiver-add", page(f"{here}add/?kind=apprise"))
+    studio.take("receiver-add-mail", page(f"{here}add/?kind=mail"), looks=("wide",))
+
+    def mistaken(person: Person) -> None:
+        page(f"{here}add/?kind=webhook")(person)
+        person.page.get_by_label("Name").fill("My server")
+        person.page.get_by_label("Address").fill("hooks.example.com")
+        press("Add receiver")(person)
+
+    studio.take("receiver-mistake", mistaken)
+    with running_receiver(lambda asked: Reply(500 if "broken" in asked.path else 200, b"Thank you")) as web:
+        person = studio.person()
+        for name in ("server", "phone"):
+            page(f"{here}add/?kind=webhook")(person)
+            person.page.get_by_label("Name").fill(name)
+            person.page.get_by_label("Address").fill(f"{web.url}/{'broken' if name == 'phone' else 'wharf-lantern'}")
+            press("Add receiver")(person)
+            if name == "server":
+                studio.take("receiver-secret", lambda _person: None, looks=("wide",))
+            _test_receiver(person, name)
+        studio.take("receiver", page(f"{here}server/"), looks=ALL_LOOKS)
+        studio.take("receiver-failing", page(f"{here}phone/"), looks=ALL_LOOKS)
+        shell(studio, MESSAGES)
+        studio.take("alerts", page(here), looks=ALL_LOOKS)
+        studio.take("receiver-messages", page(f"{here}messages/"), looks=ALL_LOOKS, longest=HEIGHT)
+        unfolded = after(page(f"{here}messages/"), unfold(".outbox"))
+        studio.take("receiver-messages-unfolded", unfolded, looks=("narrow",), longest=HEIGHT)
+        studio.take("receiver-change", page(f"{here}server/change/"), looks=("wide",))
+        studio.take("receiver-remove", page(f"{here}phone/remove/"), looks=("wide",))
+        studio.take("status-alerts", page("/"), looks=ALL_LOOKS, longest=HEIGHT)
+    shell(
+        studio,
+        "from tvarr_backup.operations.alert_models import Alert, Receiver\nReceiver.objects.all().delete()\nAlert.objects.all().delete()",
+    )
+
+
+def _test_receiver(person: Person, name: str) -> None:
+    page(f"/settings/receivers/{name}/")(person)
+    press("Send a test message")(person)
+    person.page.locator("#test.alert-success, #test.alert-danger").wait_for(timeout=60_000)
+
+
 def history_and_account(studio: Studio) -> None:
     """The History and Account pages."""
     studio.take("history", page("/history/"), longest=HEIGHT)
@@ -746,6 +795,7 @@ SCENES = (
     configuration,
     settings,
     locations,
+    alerts,
     history_and_account,
     admin,
     many,

@@ -30,6 +30,21 @@ state = {"is_enabled": False, "failing_since": datetime.now(UTC), "error": "The 
 state["offered_host_key"] = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeFakeFakeFakeFakeFakeFakeFakeFakeFakeFake"
 locations.add_location("nas", LocationKind.SFTP, options, **state)
 """
+_RECEIVERS = """
+from datetime import UTC, datetime
+from tvarr_backup.operations import receivers
+from tvarr_backup.operations.alert_models import Alert, OutboxMessage
+from tvarr_backup.operations.outbox import Content, queue_message
+from tvarr_backup.sentences import Sentence
+phone = receivers.add_receiver("phone", "ntfys://ntfy.example.com/wharf-lantern", is_enabled=False).receiver
+now, sentence = datetime.now(UTC), Sentence("{host} did not answer.", host="ntfy.example.com")
+failure = {"error_code": "receiver_unreachable", "error": str(sentence), "sentences": {"error": sentence.as_data()}}
+content = Content("backup_failed", "backup_failed", "Backup failed (tvarr-backup on harbour)", "The disk is full.")
+queue_message(phone, content, now)
+OutboxMessage.objects.update(attempts=3, **failure)
+queue_message(phone, content, now)
+Alert.objects.create(key="backup_failed", event="backup_failed", sentence=sentence.as_data(), since=now, reminded_at=now)
+"""
 NAMES = sorted(str(pattern.name) for pattern in urlpatterns if pattern.name)
 
 
@@ -41,6 +56,7 @@ def installed(installed: Installation) -> Installation:
     installed.ok("backup", "create")
     installed.ok("shell", "-c", _PENDING)
     installed.ok("shell", "-c", _LOCATION)
+    installed.ok("shell", "-c", _RECEIVERS)
     file = installed.data / "filters.json"
     file.write_text(json.dumps(document(FILTERS, filter_item("Imported before"))))
     installed.ok("portable", "import", "filters", str(file))
@@ -63,6 +79,7 @@ def parts(site: Site) -> dict[str, str]:
         "filename": newest["filename"],
         "name": "guides/install",
         "location": "nas",
+        "receiver": "phone",
         "record": imports["pending"],
         "applied": imports["applied"],
         "number": str(event),

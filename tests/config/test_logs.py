@@ -167,6 +167,15 @@ def test_secrets_in_lines_of_libraries_are_hidden(written: Written) -> None:
     assert "cannot reach postgres://(hidden)@db.example/app" in written("text")
 
 
+@pytest.mark.parametrize("address", ["/status.svg?token=TOKEN", "http://127.0.0.1/status.svg?a=1&token=TOKEN&b=2"])
+def test_tokens_in_addresses_are_hidden(address: str, written: Written) -> None:
+    written("text")
+    theirs().error("failed: GET %s", address.replace("TOKEN", "0123456789abcdef" * 4))
+    line = written("text")
+    assert address.replace("TOKEN", "(hidden)") in line
+    assert "0123" not in line
+
+
 def test_bound_values_are_in_every_line(written: Written) -> None:
     written("text")
     with bound_contextvars(operation="01HARBOUR", user=lambda: "marit", asked=None):
@@ -270,7 +279,9 @@ def test_a_short_line_does_not_wait_for_the_lock(tmp_path: Path, monkeypatch: py
         assert (tmp_path / "log").read_text() == "x" * 1000 + "\n"
 
 
-@pytest.mark.parametrize(("path", "told"), [("/readyz", False), ("/metrics", False), ("/admin/", True)])
+@pytest.mark.parametrize(
+    ("path", "told"), [("/readyz", False), ("/metrics", False), ("/status.svg", False), ("/admin/", True)]
+)
 def test_failed_health_checks_are_not_logged(path: str, told: bool) -> None:
     record = logging.makeLogRecord({"request": HttpRequest()})
     record.request.path_info = path  # type: ignore[attr-defined]  # as Django does

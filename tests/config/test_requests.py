@@ -58,7 +58,7 @@ def test_the_log_needs_no_query_for_the_user(caplog: pytest.LogCaptureFixture, d
         assert members(told(caplog, "request.answered")[0])["user"] is None
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/status.svg"])
 def test_health_checks_are_not_logged(path: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "config.requests")
     Client().get(path)

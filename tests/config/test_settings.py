@@ -27,6 +27,8 @@ INVALID = [
     ("TVARR_BACKUP_SCHEDULE_RETENTION_MONTHLY", "1.5"),
     ("TVARR_BACKUP_SCHEDULE_RETENTION_YEARLY", "100001"),
     ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon"),
+    ("TVARR_BACKUP_REHEARSAL_INTERVAL", "12h"),
+    ("TVARR_BACKUP_REHEARSAL_INTERVAL", "soon"),
     ("ALLOWED_HOSTS", "https://harbour.example"),
     ("CSRF_TRUSTED_ORIGINS", "harbour.example"),
     ("FORWARDED_ALLOW_IPS", "harbour.example"),

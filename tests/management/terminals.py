@@ -11,7 +11,7 @@ import time
 
 from tests.installation import Installation
 
-_QUESTIONS = (b"[y/N] ", b"Password: ", b"(again): ", b"(AGE-SECRET-KEY-1...): ")
+_QUESTIONS = (b"[y/N] ", b"Password: ", b"(again): ", b"(AGE-SECRET-KEY-1...): ", b"Address: ")
 _PATIENCE = 60
 """Seconds without output after which a command counts as hanging."""
 

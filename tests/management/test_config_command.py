@@ -85,6 +85,14 @@ def test_diff_has_all_kinds_as_data(used: Installation) -> None:
     assert used.json("config", "diff", "latest", "now", "--kind", "encoding_profiles", "--json")["filters"] == nothing
 
 
+def test_diff_shows_what_expressions_match(used: Installation) -> None:
+    delete(used, "Pier")
+    shown = used.ok("config", "diff", "latest", "now", "--matches")
+    assert "  removed: Pier\n    matches: 0 of 0 channels\n" in shown
+    (item,) = used.json("config", "diff", "latest", "--matches", "--json")["matches"]["items"]
+    assert (item["key"], item["before"]["matched"], item["after"]) == ("filters/stream:Pier", 0, None)
+
+
 def test_diff_exits_with_3_only_if_it_is_asked_to(used: Installation) -> None:
     assert used.run("config", "diff", "latest", "--exit-code").returncode == 0
     assert used.ok("config", "diff", "latest") == "No differences.\n"

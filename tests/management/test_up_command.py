@@ -91,7 +91,7 @@ def test_it_logs_what_it_started(fresh: Up) -> None:
 
 def test_each_program_has_a_session_of_its_own(fresh: Up) -> None:
     """So Ctrl-C reaches only the supervisor, which then stops the others in order."""
-    for word in ("gunicorn", "worker"):
+    for word in ("gunicorn", "worker", "notify"):
         assert os.getsid(fresh.program(word).pid) == fresh.program(word).pid
 
 
@@ -103,6 +103,7 @@ def test_a_signal_stops_it_and_nothing_is_left_behind(up: Up, number: signal.Sig
     assert up.process.wait(timeout=12) == 0
     none_is_left(processes, seconds=0.1)
     assert " worker.stopped " in up.log
+    assert " sender.stopped " in up.log
 
 
 def test_killed_it_takes_everything_along(up: Up) -> None:
@@ -112,7 +113,7 @@ def test_killed_it_takes_everything_along(up: Up) -> None:
     none_is_left(processes, seconds=10)
 
 
-@pytest.mark.parametrize(("word", "name"), [("gunicorn", "web server"), ("worker", "worker")])
+@pytest.mark.parametrize(("word", "name"), [("gunicorn", "web server"), ("worker", "worker"), ("notify", "alerts")])
 def test_a_program_that_is_killed_is_started_again(up: Up, word: str, name: str) -> None:
     killed = up.program(word)
     old = family(killed.pid)

@@ -44,13 +44,14 @@ with track(operation) as tracker:
 """Begins the operation that it is given and works on it for a minute."""
 
 
-def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+def start(script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Begin a script in another process."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": _address("default"),
         "TVARR_DATABASE_DSN": _address("tvarr"),
         "TVARR_BACKUP_DIRECTORY": str(settings.BACKUP_DIRECTORY),
+        **variables,
     }
     return subprocess.Popen(
         [sys.executable, "-c", _PRELUDE + script, *arguments],

@@ -26,10 +26,12 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.restore_journal import Unfinished, write_journal
+from tvarr_backup.backups.room import estimate
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode_sidecar
 from tvarr_backup.formatting import format_time
+from tvarr_backup.operations.alert_models import AlertSettings, Receiver
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health, health_as_data
-from tvarr_backup.operations.heartbeat import Heartbeat
+from tvarr_backup.operations.heartbeat import Heartbeat, SenderHeartbeat
 from tvarr_backup.operations.models import BackupSettings, Location, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.schedule import change_settings, plan_next_run
 from tvarr_backup.operations.track import create_operation
@@ -678,7 +680,8 @@ def test_a_location_may_be_late_for_a_day(column: str, expected: str) -> None:
     setattr(location, column, datetime.now(UTC) - timedelta(hours=25))
     location.save()
     state, message = result_of(Subject.LOCATIONS)
-    assert (state, message.startswith(expected)) == ("warning", True), message
+    assert state == "warning"
+    assert message.startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -710,3 +713,70 @@ def test_an_operation_of_a_location_may_wait_for_others() -> None:
     )
     Operation.objects.filter(pk=operation.pk).update(created_at=datetime.now(UTC) - timedelta(hours=1))
     assert result_of(Subject.QUEUE) == ("ok", "No operation is queued.")
+
+
+# --- Room for the next backups ---------------------------------------------------------------------------------------
+
+
+def with_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    for module in ("observe.free_bytes", "observe.require_room_for_backup"):
+        replacement = (lambda *_: free) if "free_bytes" in module else (lambda *_: None)
+        monkeypatch.setattr(f"tvarr_backup.operations.{module}", replacement)
+
+
+def test_a_disk_that_will_be_full_is_a_warning_before_it_is_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, live = make(folder).sidecar.compressed_size, check_health().observation.live
+    assert live is not None
+    assert live.used is not None
+    with_free(monkeypatch, estimate(live.used + size) + 3 * size)
+    state, sentence = result_of(Subject.ROOM)
+    assert state == "warning"
+    assert sentence.startswith("The disk will be full before the next 7 automatic backups: ")
+    with_free(monkeypatch, 10**12)
+    assert result_of(Subject.ROOM) == ("ok", "There is room for the next 7 automatic backups.")
+
+
+def test_without_automatic_backups_no_room_is_expected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(folder)
+    with_free(monkeypatch, 0)
+    change_settings({"enabled": False})
+    assert result_of(Subject.ROOM) == ("ok", "No automatic backups are expected.")
+
+
+# --- Alerts ----------------------------------------------------------------------------------------------------------
+
+
+def receive(**columns: Any) -> Receiver:
+    values = {"name": "phone", "kind": "webhook", "url": "https://hooks.example", "created_at": datetime.now(UTC)}
+    return Receiver.objects.create(**values | columns)
+
+
+def test_without_a_receiver_the_check_is_fine_and_there_is_advice_until_a_user_dismisses_it() -> None:
+    assert result_of(Subject.ALERTS) == ("ok", "No receiver of alerts is set up, so problems are only shown here.")
+    alerts = check_health().observation.records
+    assert alerts is not None
+    assert alerts.alerts.needs_advice
+    AlertSettings.objects.create(pk=1, is_advice_dismissed=True)
+    again = check_health().observation.records
+    assert again is not None
+    assert not again.alerts.needs_advice
+
+
+def test_with_a_receiver_the_process_that_sends_must_run() -> None:
+    receive()
+    assert result_of(Subject.ALERTS)[0] == "warning"
+    with SenderHeartbeat():
+        assert result_of(Subject.ALERTS) == ("ok", "Alerts are sent to 1 receiver.")
+
+
+def test_a_receiver_that_has_failed_for_an_hour_is_a_warning() -> None:
+    since = datetime.now(UTC) - timedelta(minutes=59)
+    receive(failing_since=since, error="It does not answer.")
+    with SenderHeartbeat():
+        assert result_of(Subject.ALERTS)[0] == "ok"
+        since -= timedelta(minutes=2)
+        Receiver.objects.update(failing_since=since)
+        expected = f"The receiver phone has failed since {format_time(since)}: It does not answer."
+        assert result_of(Subject.ALERTS) == ("warning", expected)
+        Receiver.objects.update(is_enabled=False)
+        assert result_of(Subject.ALERTS)[0] == "ok"

@@ -29,8 +29,8 @@ def import_anew() -> None:
 
 def test_a_kind_without_an_entry_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     import_anew()
-    monkeypatch.setattr(ours, "OperationKind", with_another(OperationKind, "rehearse"))
-    with pytest.raises(KeyError, match="no entry for rehearse"):
+    monkeypatch.setattr(ours, "OperationKind", with_another(OperationKind, "hum"))
+    with pytest.raises(KeyError, match="no entry for hum"):
         import_anew()
 
 
@@ -45,7 +45,7 @@ def open_one(kind: OperationKind) -> Operation:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("kind", [kind for kind in OperationKind if not KINDS[kind].has_location])
+@pytest.mark.parametrize("kind", [kind for kind in OperationKind if KINDS[kind].is_exclusive])
 def test_one_operation_at_a_time_writes_the_backup_folder_or_a_database(kind: OperationKind) -> None:
     """A verification keeps its result with the backup."""
     open_one(OperationKind.BACKUP)

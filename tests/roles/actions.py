@@ -12,7 +12,15 @@ from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
-from tests.roles.table import CHANGED_LOCATION, FILTER, LOCATION, NEW_LOCATION
+from tests.roles.table import (
+    CHANGED_LOCATION,
+    CHANGED_RECEIVER,
+    FILTER,
+    LOCATION,
+    NEW_LOCATION,
+    NEW_RECEIVER,
+    RECEIVER,
+)
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -91,6 +99,14 @@ def _verify() -> dict[Entrance, Ask]:
     }
 
 
+def _rehearse() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}rehearse/"),
+        API: Ask(f"POST {_CALL}/rehearse", {}),
+        **_command("rehearse", "{filename}"),
+    }
+
+
 def _restore(*accepted: str) -> dict[Entrance, Ask]:
     return {
         PAGE: Ask(f"POST {_ONE}restore/", dict.fromkeys(accepted, "true")),
@@ -162,6 +178,16 @@ def _take(name: str) -> dict[Entrance, Ask]:
     }
 
 
+def _try_expression(text: str, *options: str, **members: str) -> dict[Entrance, Ask]:
+    body = {"expression": text, "domain": "stream_filter", **members}
+    return {
+        API: Ask("POST /api/v1/expressions/test", body),
+        COMMAND: Ask(
+            "", arguments=("expression", "test", text, "--domain", "stream_filter", *options, *members.values())
+        ),
+    }
+
+
 def _create_user(name: str) -> dict[Entrance, Ask]:
     form = {"username": name, "role": "operator", "usable_password": "true"}
     return {
@@ -179,6 +205,19 @@ def _on_location(page: str, body: Any = None) -> dict[Entrance, Ask]:
 
 def _add_location(**changes: str) -> dict[Entrance, Ask]:
     return {PAGE: Ask("POST /locations/add/", NEW_LOCATION | changes, "kind=folder")}
+
+
+def _receiver(method: str, path: str, body: Any, *arguments: str) -> dict[Entrance, Ask]:
+    route = f"/api/v1/receivers{path and '/<str:name>'}{path.removeprefix('.')}"
+    return {API: Ask(f"{method} {route}", body), COMMAND: Ask("", arguments=("receiver", *arguments))}
+
+
+_RECEIVERS, _RECEIVER = "/settings/receivers/", "/settings/receivers/<slug:receiver>/"
+_URL = b"ntfys://ntfy.example.com/new\n"
+
+
+def _on_receiver(page: str, body: Any = None) -> dict[Entrance, Ask]:
+    return {PAGE: Ask(f"POST {_RECEIVER}{page}/", body)}
 
 
 _KEEP_ONE = {"enabled": "True", "often": "day", "at": "02:00", "keeping": "newest", "keep": "1", "time_zone": "UTC"}
@@ -204,6 +243,28 @@ CASES = [
         on="missing",
     ),
     Case("request_verification", "another one is open", OPERATOR, "operation_running", _verify(), queued=BACKUP),
+    Case("request_rehearsal", "nothing in the way", OPERATOR, DONE, _without(_rehearse(), COMMAND)),
+    Case("request_rehearsal", "the backup is gone", OPERATOR, "backup_not_found", _rehearse(), on="missing"),
+    Case(
+        "request_rehearsal",
+        "another one is open",
+        OPERATOR,
+        "operation_running",
+        _rehearse(),
+        queued=OperationKind.REHEARSE,
+    ),
+    Case("request_rehearsal", "a backup is queued", OPERATOR, DONE, _without(_rehearse(), COMMAND), queued=BACKUP),
+    Case(
+        "request_rehearsal",
+        "the location has no copy",
+        ADMINISTRATOR,
+        "backup_not_found",
+        {
+            PAGE: Ask("POST /locations/<slug:location>/rehearse/"),
+            API: Ask("POST /api/v1/locations/<str:name>/rehearse", {}),
+            **_command("rehearse", "--location", LOCATION),
+        },
+    ),
     Case("request_restore", "nothing in the way", ADMINISTRATOR, DONE, _without(_restore(), COMMAND)),
     Case("request_restore", "the backup is damaged", ADMINISTRATOR, "restore_refused", _restore(), on="damaged"),
     Case("request_restore", "the schema is newer", ADMINISTRATOR, "confirmation_required", _restore(), on="newer"),
@@ -406,6 +467,53 @@ CASES = [
             API: Ask("GET /api/v1/configuration/diff", query="from=soon"),
             COMMAND: Ask("", arguments=("config", "diff", "soon")),
         },
+    ),
+    Case("try_expression", "nothing in the way", VIEWER, DONE, _try_expression("true")),
+    Case(
+        "explain_expression",
+        "there is no such channel",
+        VIEWER,
+        "row_not_found",
+        _try_expression("true", "--explain", explain="Nobody"),
+    ),
+    Case(
+        "explain_expression",
+        "it reads addresses of streams",
+        OPERATOR,
+        "row_not_found",
+        _try_expression('stream_url contains "a"', "--explain", explain="Nobody"),
+    ),
+    Case(
+        "count_stored_matches",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            API: Ask(
+                "POST /api/v1/filters/test", {"source_type": "stream", "filter_expression": "true", "is_inverse": False}
+            )
+        },
+    ),
+    Case(
+        "match_request",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {API: Ask("POST /api/v1/client-detection-rules/test", {"expression": "true", "user_agent": ""})},
+    ),
+    Case(
+        "preview_matches",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {COMMAND: Ask("", arguments=("portable", "plan", "filters", "{export}", "--matches"))},
+    ),
+    Case(
+        "compare_matches",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {COMMAND: Ask("", arguments=("config", "diff", "latest", "--matches"))},
     ),
     Case("request_reading", "nothing in the way", OPERATOR, DONE, _read()),
     Case("request_reading", "the backup is gone", OPERATOR, "backup_not_found", _read(), on="missing"),
@@ -611,6 +719,114 @@ CASES = [
         "identity_invalid",
         _location("POST", "/key/confirm", {"identity": "correct horse"}, "key", "confirm", LOCATION)
         | _on_location("key", {"identity": "correct horse"}),
+    ),
+    Case(
+        "find_receivers",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("GET", "", None, "list") | {PAGE: Ask(f"GET {_RECEIVERS}")},
+    ),
+    Case(
+        "find_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("GET", ".", None, "show", RECEIVER) | {PAGE: Ask(f"GET {_RECEIVER}")},
+    ),
+    Case(
+        "add_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("POST", "", {"name": "new", "url": _URL.decode().strip()}, "add", "new", "--url-file", "-")
+        | {PAGE: Ask(f"POST {_RECEIVERS}add/", NEW_RECEIVER, "kind=apprise")},
+        stdin=_URL,
+    ),
+    Case(
+        "add_receiver",
+        "the name is taken",
+        ADMINISTRATOR,
+        "receiver_invalid",
+        _receiver("POST", "", {"name": RECEIVER, "url": _URL.decode().strip()}, "add", RECEIVER, "--url-file", "-"),
+        stdin=_URL,
+    ),
+    Case(
+        "change_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("PATCH", ".", {"name": "bell"}, "change", RECEIVER, "--new-name", "bell")
+        | _on_receiver("change", CHANGED_RECEIVER),
+    ),
+    Case("change_receiver", "it is paused", ADMINISTRATOR, DONE, _on_receiver("pause", {"enabled": "false"})),
+    Case(
+        "remove_receiver",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _receiver("DELETE", ".", None, "remove", RECEIVER, "--yes") | _on_receiver("remove"),
+    ),
+    Case(
+        "request_receiver_test",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {API: _receiver("POST", "/test", None)[API]} | _on_receiver("test"),
+    ),
+    Case(
+        "find_messages",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {
+            PAGE: Ask(f"GET {_RECEIVERS}messages/"),
+            API: Ask("GET /api/v1/receivers/messages"),
+            COMMAND: Ask("", arguments=("receiver", "messages")),
+        },
+    ),
+    Case(
+        "find_message",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {API: Ask("GET /api/v1/receivers/messages/<str:message_id>")},
+    ),
+    Case(
+        "find_alerts",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {API: Ask("GET /api/v1/receivers/alerts"), COMMAND: Ask("", arguments=("receiver", "alerts"))},
+    ),
+    Case(
+        "dismiss_receiver_advice",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        {PAGE: Ask(f"POST {_RECEIVERS}advice/")},
+    ),
+    Case(
+        "store_rehearsal_identity",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _on_location("identity", {"identity": "{identity}"}),
+    ),
+    Case(
+        "store_rehearsal_identity",
+        "it is not an identity",
+        ADMINISTRATOR,
+        "identity_invalid",
+        _location("PUT", "/identity", {"identity": "correct horse"}, "key", "store", LOCATION)
+        | _on_location("identity", {"identity": "correct horse"}),
+    ),
+    Case(
+        "forget_rehearsal_identity",
+        "nothing in the way",
+        ADMINISTRATOR,
+        DONE,
+        _location("DELETE", "/identity", None, "key", "forget", LOCATION) | _on_location("identity", {"forget": "yes"}),
     ),
     Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]

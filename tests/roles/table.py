@@ -35,6 +35,7 @@ DOWNLOAD, DELETE, RESTORE = "operations.download_backup", "operations.delete_bac
 VIEW_OPERATION = "operations.view_operation"
 VIEW_SETTINGS, CHANGE_SETTINGS = "operations.view_backupsettings", "operations.change_backupsettings"
 MANAGE_LOCATIONS = "operations.manage_locations"
+MANAGE_RECEIVERS = "operations.manage_receivers"
 EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 
 # Users who may start an operation may cancel it.
@@ -49,6 +50,7 @@ CANCEL = {
     OperationKind.COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
     OperationKind.CHECK_COPY: (ADMINISTRATOR, MANAGE_LOCATIONS),
     OperationKind.TEST_LOCATION: (ADMINISTRATOR, MANAGE_LOCATIONS),
+    OperationKind.REHEARSE: (OPERATOR, VERIFY),
 }
 
 # --- Pages -----------------------------------------------------------------------------------------------------------
@@ -70,6 +72,9 @@ CHANGED_LOCATION = {
     "option_path": "/elsewhere",
     "keeping": "all",
 }
+_RECEIVERS, _RECEIVER = "/settings/receivers/", "/settings/receivers/<slug:receiver>/"
+NEW_RECEIVER = {"name": "new", "address": "ntfys://ntfy.example.com/new"}
+CHANGED_RECEIVER = {"name": "bell", "address": ""}
 _IMPORT, _APPLIED = "/import/<ulid:record>/", "/import/<ulid:applied>/"
 
 PAGES: dict[str, Row] = {
@@ -96,6 +101,7 @@ PAGES: dict[str, Row] = {
         on="safety",
     ),
     f"POST {_ONE}verify/": row(OPERATOR, VERIFY, answer=302, does="verify a backup"),
+    f"POST {_ONE}rehearse/": row(OPERATOR, VERIFY, answer=302, does="rehearse a backup"),
     f"GET {_ONE}download/": row(OPERATOR, DOWNLOAD, does="download a backup"),
     f"GET {_ONE}restore/": row(ADMINISTRATOR, RESTORE),
     f"POST {_ONE}restore/": row(ADMINISTRATOR, RESTORE, answer=302, does="restore a backup"),
@@ -124,6 +130,14 @@ PAGES: dict[str, Row] = {
     f"POST {_LOCATION}test/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="test a location"),
     f"POST {_LOCATION}copy/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="copy to a location"),
     f"POST {_LOCATION}check/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="check a copy"),
+    f"POST {_LOCATION}rehearse/": row(ADMINISTRATOR, VERIFY, MANAGE_LOCATIONS, answer=302, does="rehearse a copy"),
+    f"GET {_LOCATION}identity/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
+    f"POST {_LOCATION}identity/": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="store an identity", body={"identity": "{identity}"}
+    ),
+    f"POST {_LOCATION}identity/ forget": row(
+        ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="forget an identity", body={"forget": "yes"}
+    ),
     f"POST {_LOCATION}pause/": row(
         ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="change a location", body={"enabled": "false"}
     ),
@@ -141,6 +155,24 @@ PAGES: dict[str, Row] = {
     ),
     f"GET {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS),
     f"POST {_LOCATION}remove/": row(ADMINISTRATOR, MANAGE_LOCATIONS, answer=302, does="remove a location"),
+    f"GET {_RECEIVERS}": row(ADMINISTRATOR, MANAGE_RECEIVERS, does="list receivers"),
+    f"GET {_RECEIVERS}add/": row(ADMINISTRATOR, MANAGE_RECEIVERS),
+    f"POST {_RECEIVERS}add/": row(
+        ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="add a receiver", query="kind=apprise", body=NEW_RECEIVER
+    ),
+    f"POST {_RECEIVERS}advice/": row(ADMINISTRATOR, MANAGE_RECEIVERS, answer=302),
+    f"GET {_RECEIVERS}messages/": row(ADMINISTRATOR, MANAGE_RECEIVERS, does="list messages"),
+    f"GET {_RECEIVER}": row(ADMINISTRATOR, MANAGE_RECEIVERS, does="show a receiver"),
+    f"POST {_RECEIVER}test/": row(ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="test a receiver"),
+    f"POST {_RECEIVER}pause/": row(
+        ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="change a receiver", body={"enabled": "false"}
+    ),
+    f"GET {_RECEIVER}change/": row(ADMINISTRATOR, MANAGE_RECEIVERS),
+    f"POST {_RECEIVER}change/": row(
+        ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="change a receiver", body=CHANGED_RECEIVER
+    ),
+    f"GET {_RECEIVER}remove/": row(ADMINISTRATOR, MANAGE_RECEIVERS),
+    f"POST {_RECEIVER}remove/": row(ADMINISTRATOR, MANAGE_RECEIVERS, answer=302, does="remove a receiver"),
     "GET /export/": row(VIEWER, EXPORT),
     "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
     "POST /export/download/": row(VIEWER, EXPORT, does="export", body={"all": "filters"}),
@@ -152,6 +184,8 @@ PAGES: dict[str, Row] = {
     "POST /import/": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}),
     f"GET {_IMPORT}": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
     f"GET {_IMPORT} own": row(OPERATOR, IMPORT),
+    f"GET {_IMPORT}matches/": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
+    f"GET {_IMPORT}matches/ own": row(OPERATOR, IMPORT),
     f"POST {_IMPORT}choices/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404, body={"action-1": "skip"}),
     f"POST {_IMPORT}choices/ own": row(OPERATOR, IMPORT, answer=302, body={"action-1": "skip"}),
     f"POST {_IMPORT}choices/ fragment": row(
@@ -188,10 +222,12 @@ PAGES: dict[str, Row] = {
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
 _API_LOCATION = f"{_V1}/locations/<str:name>"
+_API_RECEIVERS, _API_RECEIVER = f"{_V1}/receivers", f"{_V1}/receivers/<str:name>"
 FILTER = "A filter of the history"
 """A filter that exists."""
 LOCATION = "nas"
 """A folder that is a tested location. Its recovery key is saved."""
+RECEIVER = "phone"
 MODELS = {kind.url_slug: kind.model.__name__.lower() for kind in KINDS.values()}
 
 
@@ -218,6 +254,32 @@ CALLS: dict[str, Row] = {
     f"GET {_V1}/docs": row(SIGNED_IN),
     f"GET {_V1}/docs script": row(SIGNED_IN, query="script"),
     f"POST {_V1}/expressions/validate": row(SIGNED_IN, body={"expression": "", "domain": "stream_filter"}),
+    f"GET {_V1}/status": row(VIEWER, VIEW, VIEW_OPERATION),
+    f"POST {_V1}/expressions/test": row(VIEWER, EXPORT, body={"expression": "true", "domain": "stream_filter"}),
+    f"POST {_V1}/expressions/test explain": row(
+        VIEWER, EXPORT, answer=404, body={"expression": "true", "domain": "stream_filter", "explain": "Nobody"}
+    ),
+    f"POST {_V1}/expressions/test addresses": row(
+        OPERATOR,
+        EXPORT,
+        DOWNLOAD,
+        answer=404,
+        body={"expression": 'stream_url contains "a"', "domain": "stream_filter", "explain": "Nobody"},
+    ),
+    f"POST {_V1}/filters/test": row(
+        VIEWER, EXPORT, body={"source_type": "stream", "filter_expression": "true", "is_inverse": False}
+    ),
+    f"POST {_V1}/filters/test channels": row(
+        OPERATOR,
+        EXPORT,
+        DOWNLOAD,
+        body={"source_type": "stream", "filter_expression": "true", "is_inverse": False},
+        query="include_channels=true",
+    ),
+    f"POST {_V1}/data-mapping/test": row(
+        VIEWER, EXPORT, body={"source_ids": ["x"], "source_type": "stream", "expression": "true"}
+    ),
+    f"POST {_V1}/client-detection-rules/test": row(VIEWER, EXPORT, body={"expression": "true", "user_agent": ""}),
     f"GET {_V1}/backups": row(VIEWER, VIEW, does="list backups"),
     f"POST {_V1}/backups": row(OPERATOR, CREATE, answer=202, does="create a backup", body={}),
     f"POST {_V1}/backups/upload": row(OPERATOR, CREATE, answer=415, does="upload a backup", body={}),
@@ -234,6 +296,7 @@ CALLS: dict[str, Row] = {
         ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", body={"protected": False}, on="safety"
     ),
     f"POST {_BACKUP}/verify": row(OPERATOR, VERIFY, answer=202, does="verify a backup", body={}),
+    f"POST {_BACKUP}/rehearse": row(OPERATOR, VERIFY, answer=202, does="rehearse a backup", body={}),
     f"POST {_BACKUP}/read": row(OPERATOR, VERIFY, answer=202, does="read a backup", body={}),
     f"POST {_BACKUP}/restore": row(
         ADMINISTRATOR, RESTORE, answer=202, does="restore a backup", query="confirm=true", body={}
@@ -261,9 +324,41 @@ CALLS: dict[str, Row] = {
                 {"does": "confirm a host key", "answer": 400, "body": {"host_key": "ssh-rsa AAAA"}},
             ),
             ("POST", f"{_API_LOCATION}/key", {"does": "make a recovery key"}),
+            (
+                "PUT",
+                f"{_API_LOCATION}/identity",
+                {"does": "store an identity", "answer": 400, "body": {"identity": "correct horse"}},
+            ),
+            ("DELETE", f"{_API_LOCATION}/identity", {"does": "forget an identity", "answer": 204}),
             ("POST", f"{_API_LOCATION}/key/confirm", {"does": "confirm a recovery key", "body": {"key_saved": True}}),
         )
     },
+    **{
+        f"{method} {route}": row(ADMINISTRATOR, MANAGE_RECEIVERS, **more)
+        for method, route, more in (
+            ("GET", _API_RECEIVERS, {"does": "list receivers"}),
+            (
+                "POST",
+                _API_RECEIVERS,
+                {
+                    "does": "add a receiver",
+                    "answer": 201,
+                    "body": {"name": "new", "url": "ntfys://ntfy.example.com/new"},
+                },
+            ),
+            ("GET", f"{_API_RECEIVERS}/alerts", {}),
+            ("GET", f"{_API_RECEIVERS}/messages", {"does": "list messages"}),
+            ("GET", f"{_API_RECEIVERS}/messages/<str:message_id>", {}),
+            ("GET", _API_RECEIVER, {"does": "show a receiver"}),
+            ("PATCH", _API_RECEIVER, {"does": "change a receiver", "body": {"daily_reminder": True}}),
+            ("DELETE", _API_RECEIVER, {"does": "remove a receiver", "answer": 204}),
+            ("POST", f"{_API_RECEIVER}/test", {"does": "test a receiver", "answer": 202}),
+        )
+    },
+    # It has no copy yet.
+    f"POST {_API_LOCATION}/rehearse": row(
+        ADMINISTRATOR, VERIFY, MANAGE_LOCATIONS, answer=404, does="rehearse a copy", body={}
+    ),
     f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),
     f"GET {_V1}/operations/<str:operation_id>": row(VIEWER, VIEW_OPERATION, does="show an operation"),
     **{
@@ -295,6 +390,7 @@ HEALTH: dict[str, Row] = {
     "GET /healthz": row(ANYONE),
     "GET /readyz": row(VIEWER, VIEW, VIEW_OPERATION, answer=503),  # no worker runs here
     "GET /metrics": row(VIEWER, VIEW, VIEW_OPERATION),
+    "GET /status.svg": row(VIEWER, VIEW, VIEW_OPERATION),
 }
 OUTSIDE: dict[str, Row] = {  # answered by middleware, or by nothing
     "GET {static}css/app.css": row(ANYONE),
@@ -417,10 +513,12 @@ COMMANDS = {
         "config",
         "expression",
         "location",
+        "notify",
         "operation",
         "portable",
         "prepare",
         "rebuild",
+        "receiver",
         "schedule",
         "status",
         "token",

@@ -35,7 +35,12 @@ FORMS = {
     "GET /locations/",
     "GET /locations/<slug:location>/",
     "POST /locations/add/",
-    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "remove")),
+    "GET /settings/receivers/",
+    "GET /settings/receivers/messages/",
+    "GET /settings/receivers/<slug:receiver>/",
+    "POST /settings/receivers/add/",
+    *(f"POST /settings/receivers/<slug:receiver>/{page}/" for page in ("change", "remove")),
+    *(f"POST /locations/<slug:location>/{page}/" for page in ("change", "key", "identity", "remove")),
 }
 IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 """Refusals of operations that had started; only their records change."""

@@ -17,8 +17,10 @@ from tvarr_backup.backups.folder import prepare_folder
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted by SQLite; roles are the same elsewhere
 
 ROWS = CALLS | HEALTH
-_LOCATIONS = "/api/v1/locations"
-_BACKUPS = (_LOCATIONS, "/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics")
+_SECRET = ("/api/v1/locations", "/api/v1/receivers")
+"""Only administrators see them."""
+_BADGE = "GET /status.svg"
+_BACKUPS = (*_SECRET, "/api/v1/backups", "/api/v1/operations", "/api/v1/status", "/readyz", "/metrics", "/status.svg")
 _OF_OTHERS = ("GET /api/v1/imports/", "POST /api/v1/imports/")
 _READING = ("POST /api/v1/export/",)
 
@@ -29,7 +31,8 @@ def is_in(scope: Scope, key: str) -> bool:
     is_about_backups = address.startswith(_BACKUPS)
     return {
         Scope.ALL: True,
-        Scope.READ: (method == "GET" and not address.startswith(_LOCATIONS))
+        Scope.BADGE: key == _BADGE,
+        Scope.READ: (method == "GET" and not address.startswith(_SECRET))
         or key.startswith(_READING)
         or address.endswith("/export"),
         Scope.BACKUPS: is_about_backups,

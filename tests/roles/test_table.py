@@ -44,7 +44,7 @@ def area_of(key: str) -> str:
 
 
 def is_api(key: str) -> bool:
-    return key.split(" ")[1].startswith(("/api/", "/readyz", "/metrics"))
+    return key.split(" ")[1].startswith(("/api/", "/readyz", "/metrics", "/status.svg"))
 
 
 def is_admins(key: str) -> bool:

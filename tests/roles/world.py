@@ -22,9 +22,10 @@ from django.db import connections, transaction
 from django.test import Client
 
 from tests import factories
+from tests.operations.alert_parts import add_message
 from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
-from tests.roles.table import FILTER, LOCATION
+from tests.roles.table import FILTER, LOCATION, RECEIVER
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.scopes import Scope
@@ -36,7 +37,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode
 from tvarr_backup.locations.addresses import LocationKind, read_address
 from tvarr_backup.locations.copies import CopyFolder
 from tvarr_backup.locations.stores import open_store
-from tvarr_backup.operations import history, locations
+from tvarr_backup.operations import history, locations, receivers
 from tvarr_backup.operations.imports import import_file, keep_import, open_import
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.kinds import KINDS as OPERATION_KINDS
@@ -133,6 +134,7 @@ class World:
             {"host": "nas.example.com", "user": "me", "path": "/backups", "password": "wharf-lantern"},
             offered_host_key=_HOST_KEY,
         )
+        self._message = add_message(receivers.add_receiver(RECEIVER, "ntfys://ntfy.example.com/wharf-lantern").receiver)
         self._objects = {f"/admin/{row._meta.app_label}/{row._meta.model_name}/": str(row.pk) for row in rows}
         self._objects["/admin/operations/backupsettings/"] = "1"
         self._known = {
@@ -141,6 +143,7 @@ class World:
             "item": f"filters/{self._rows['filters'].name}",
             "host_key": _HOST_KEY,
             "identity": key.identity,
+            "message": str(self._message.pk),
         }
 
     # --- People -------------------------------------------------------------------------------------------------------
@@ -310,11 +313,13 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "record": known["record"],
         "applied": known["record"],
         "import_id": known["record"],
-        "name": (_HOST if "host-key" in route else LOCATION) if "/locations/" in route else "guides/install",
+        "name": _name_in(route),
         "event_id": str(HistoryEvent.objects.latest("pk").pk),
         "number": str(HistoryEvent.objects.latest("pk").pk),
         "kind": "filters",
         "location": _HOST if "host-key" in route else LOCATION,
+        "receiver": RECEIVER,
+        "message_id": known["message"],
         "item_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "row_id": ItemVersion.objects.filter(kind="filters").latest("pk").row_id,
         "app_label": "axes",
@@ -323,6 +328,14 @@ def _filled(route: str, known: dict[str, str]) -> str:
     }
     address = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values[found[1]], route)
     return address.format(**known)
+
+
+def _name_in(route: str) -> str:
+    if "/receivers/" in route:
+        return RECEIVER
+    if "/locations/" in route:
+        return _HOST if "host-key" in route else LOCATION
+    return "guides/install"
 
 
 def _send(client: Client, method: str, address: str, row: Row, known: dict[str, str], use: list[str]) -> Any:

@@ -217,6 +217,14 @@ def test_a_token_is_shown_once_and_works(signed_in: Client) -> None:
     assert Client().get("/api/v1/backups", headers=bearer).status_code == 403  # known, and of no group
 
 
+def test_a_token_for_the_badge_is_shown_with_the_address_of_the_badge(signed_in: Client) -> None:
+    page = signed_in.post("/account/", {"name": "Wall display", "scope": "badge"})
+    address = f"http://testserver/status.svg?token={page.context['secret']}"
+    assert page.context["badge_url"] == address
+    assert page.content.decode().count(address) == 2  # as a text and as an image
+    assert "status.svg" not in signed_in.post("/account/", {"name": "Other", "scope": "read"}).content.decode()
+
+
 def test_sent_again_it_makes_no_second_token(signed_in: Client) -> None:
     for _ in range(2):
         page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": "30d", "scope": "all"})

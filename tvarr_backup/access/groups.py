@@ -31,5 +31,6 @@ ADMINISTRATOR = OPERATOR | {
     "operations.delete_backup",
     "operations.change_backupsettings",
     "operations.manage_locations",
+    "operations.manage_receivers",
 }
 GROUPS = {"Viewer": VIEWER, "Operator": OPERATOR, "Administrator": ADMINISTRATOR}

@@ -8,6 +8,7 @@ from tvarr_backup.access.groups import ADMINISTRATOR, VIEWER
 
 
 class Scope(TextChoices):
+    BADGE = "badge", "Status badge"
     READ = "read", "Read only"
     BACKUPS = "backups", "Backups"
     CONFIGURATION = "configuration", "Configuration"
@@ -15,13 +16,15 @@ class Scope(TextChoices):
 
 
 DESCRIPTIONS = {
+    Scope.BADGE: "Shows the status badge and nothing else, so it can be part of an address.",
     Scope.READ: "Reads what you can see, and downloads backups and exports. Changes nothing.",
     Scope.BACKUPS: "Makes, uploads, restores and deletes backups, and changes the settings, as far as you can.",
     Scope.CONFIGURATION: "Edits, exports and imports filters and other items, as far as you can.",
     Scope.ALL: "Does everything you can do.",
 }
 
-_PERMISSIONS = {
+_PERMISSIONS: dict[Scope, frozenset[str]] = {
+    Scope.BADGE: frozenset(),  # the badge itself checks the permissions of the token's user
     Scope.READ: VIEWER | {"operations.download_backup"},
     Scope.BACKUPS: frozenset(name for name in ADMINISTRATOR if name.startswith("operations.")),
     Scope.CONFIGURATION: frozenset(name for name in ADMINISTRATOR if not name.startswith("operations.")),

@@ -24,6 +24,8 @@ from rest_framework.request import Request
 from tvarr_backup.access import lockout
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.origins import explain_origin
+from tvarr_backup.access.scopes import Scope
+from tvarr_backup.errors import ScopeTooWide
 
 _REALM = "tvarr-backup"
 _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -71,6 +73,27 @@ class ApiKey(BearerToken):
     def authenticate(self, request: Request) -> Any:
         key = request.META.get("HTTP_X_API_KEY")
         return None if key is None else _authenticate_token(key)
+
+
+class TokenInAddress(BearerToken):
+    """`?token=TOKEN`, for images. Only a token that can do nothing but show the status badge is accepted.
+
+    Browsers, proxies and the pages with the image store addresses. Raises `ScopeTooWide`.
+    """
+
+    def authenticate(self, request: Request) -> Any:
+        secret = request.query_params.get("token")
+        if secret is None:
+            return None
+        user, token = _authenticate_token(secret)
+        if token.scope != Scope.BADGE:
+            raise ScopeTooWide(
+                'An address may only contain a token with the scope "{badge}", because others may store addresses. This one has '
+                'the scope "{scope}". Create a new token, and revoke this one if others may have seen the address.',
+                badge=Scope.BADGE.label,
+                scope=Scope(token.scope).label,
+            )
+        return user, token
 
 
 def _authenticate_token(secret: str) -> tuple[Any, ApiToken]:

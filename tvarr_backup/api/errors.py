@@ -35,6 +35,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.AcceptCodeDenied,
         errors.ProxyUserRefused,
         errors.ScopeExceeded,
+        errors.ScopeTooWide,
         errors.SystemRowReadOnly,
         errors.UnprotectDenied,
     ),
@@ -43,9 +44,12 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.EventNotFound,
         errors.ImportNotFound,
         errors.ItemNotFound,
+        errors.RowNotFound,
         errors.KindUnknown,
         errors.LocationNotFound,
+        errors.MessageNotFound,
         errors.OperationNotFound,
+        errors.ReceiverNotFound,
         errors.StateNotFound,
         errors.SystemRowSelected,
     ),
@@ -67,6 +71,9 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.OperationEnded,
         errors.OperationForeign,
         errors.PlanStale,
+        errors.ReceiverReadOnly,
+        errors.ReceiverSecretsLost,
+        errors.RehearsalFailed,
         errors.RestoreRefused,
         errors.RowUnreadable,
         errors.SecretsLost,
@@ -101,6 +108,8 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.OperationInterrupted,
         errors.OperationTimedOut,
         errors.QueueUnreachable,
+        errors.ReceiverFailed,
+        errors.ScratchUnusable,
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.NoRoom,),
 }
@@ -247,7 +256,7 @@ def _list_errors(details: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 # --- Requests that reach no view of the API --------------------------------------------------------------------------
 
-_MONITORING_PATHS = ("/healthz", "/readyz", "/metrics")
+_MONITORING_PATHS = ("/healthz", "/readyz", "/metrics", "/status.svg")
 
 
 def is_api(request: HttpRequest) -> bool:

@@ -56,6 +56,9 @@ class LocationSerializer(serializers.Serializer[Any]):
         allow_blank=True, help_text="The recipient of age to which copies are encrypted; empty for no encryption."
     )
     key_saved = serializers.BooleanField(help_text="Whether the recovery key is saved. Encrypted copies wait for it.")
+    identity_stored = serializers.BooleanField(
+        help_text="Whether the identity is stored on this machine, so that encrypted copies can be rehearsed."
+    )
     enabled = serializers.BooleanField(help_text="`false` if the location is paused.")
     keep = serializers.IntegerField(allow_null=True, help_text="Number of copies to keep; null keeps all.")
     daily = serializers.IntegerField(help_text="Also keep the newest good copy of each of this many days.")
@@ -176,6 +179,20 @@ class HostKeySerializer(StrictSerializer):
     host_key = Text(help_text="`offered_host_key`, after you have compared it with the one of the server.")
 
 
+class RehearsalSerializer(StrictSerializer):
+    """What to rehearse."""
+
+    filename = Text(
+        required=False, help_text="The backup whose copy is rehearsed; the newest good one if it is left out."
+    )
+
+
+class IdentitySerializer(StrictSerializer):
+    """The identity to store."""
+
+    identity = _Unshown(help_text="The identity, or the content of a file of age-keygen. It is never answered.")
+
+
 class KeyConfirmationSerializer(StrictSerializer):
     """Either the identity, which proves that it is saved, or `key_saved`."""
 
@@ -204,6 +221,7 @@ LOCATION_EXAMPLE: dict[str, Any] = {
     "has_secrets": ["password"],
     "recipient": "",
     "key_saved": False,
+    "identity_stored": False,
     "enabled": True,
     "keep": 30,
     "daily": 0,
@@ -282,6 +300,8 @@ class LocationViewSet(StrictView, viewsets.GenericViewSet[Location]):
             "test",
             "sync",
             "check",
+            "rehearse",
+            "identity",
             "host_key",
             "key",
             "confirm_key",
@@ -404,6 +424,50 @@ class LocationViewSet(StrictView, viewsets.GenericViewSet[Location]):
     def check(self, _request: Request, name: str) -> Response:
         operation = actions.request_copy_check(self.actor, name)
         return build_started(operation, "The check is queued. Its operation shows the progress.")
+
+    @extend_schema(
+        operation_id="locations_rehearse",
+        summary="Rehearse the restore of a copy",
+        description="Fetches the newest good copy, or that of a backup, and restores it into a scratch copy of the database. "
+        "Encrypted copies need a stored identity (`identity_required`).",
+        parameters=[_NAME],
+        request=RehearsalSerializer,
+        responses={202: StartedSerializer, **problems(400, 404, 409, 413, 415, 507)},
+        examples=[_STARTED, request_example("The newest good copy", {})],
+    )
+    @action(detail=True, methods=["post"])
+    def rehearse(self, _request: Request, name: str) -> Response:
+        filename = self.read_body(RehearsalSerializer).get("filename")
+        operation = actions.request_rehearsal(self.actor, filename, location=name)
+        return build_started(operation, "The rehearsal is queued. Its operation shows the progress.")
+
+    @extend_schema(
+        methods=["put"],
+        operation_id="locations_identity_store",
+        summary="Store the identity for rehearsals",
+        description="It is stored on this machine, encrypted with the secret key, and never answered. Anyone who can read this "
+        "machine's files, or a settings archive in the backup folder, can then decrypt the copies.",
+        parameters=[_NAME],
+        request=IdentitySerializer,
+        responses={200: LocationSerializer, **problems(400, 404, 413, 415)},
+        examples=[_ANSWER, request_example("The identity", {"identity": _KEY_EXAMPLE["identity"]})],
+    )
+    @extend_schema(
+        methods=["delete"],
+        operation_id="locations_identity_forget",
+        summary="Delete the stored identity",
+        description="Encrypted copies of this location are no longer rehearsed.",
+        parameters=[_NAME],
+        request=None,
+        responses={204: OpenApiResponse(description="No identity is stored."), **problems(400, 404)},
+    )
+    @action(detail=True, methods=["put", "delete"])
+    def identity(self, request: Request, name: str) -> Response:
+        if request.method == "DELETE":
+            actions.forget_rehearsal_identity(self.actor, name)
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        identity = self.read_body(IdentitySerializer)["identity"]
+        return Response(_location_for_api(actions.store_rehearsal_identity(self.actor, name, identity)))
 
     @extend_schema(
         operation_id="locations_host_key",

@@ -16,9 +16,10 @@ from prometheus_client.registry import Collector
 from tvarr_backup import __version__
 from tvarr_backup.backups.catalogue import Listing
 from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.operations.alert_models import ReceiverState
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health
 from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
-from tvarr_backup.operations.observe import ObservedLocation, Records
+from tvarr_backup.operations.observe import Observation, ObservedLocation, ObservedRehearsal, Records
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -42,6 +43,8 @@ class _HealthCollector(Collector):
         yield from _collect_health(health)
         yield from _collect_backups(health.observation.folder.listing)
         yield from _collect_locations(health.observation.records)
+        yield from _collect_alerts(health.observation)
+        yield from _collect_rehearsals(health.observation.records)
         if health.checks[Subject.DEFAULT].state is HealthState.OK:
             yield from _collect_operations()
 
@@ -116,6 +119,33 @@ def _collect_locations(records: Records | None) -> Iterator[Metric]:
     )
     for name, description, measure in measures:
         yield _table(f"location_{name}", description, ("location",), {(one.name,): measure(one) for one in locations})
+
+
+def _collect_alerts(observation: Observation) -> Iterator[Metric]:
+    alerts = observation.records.alerts if observation.records else None
+    yield _gauge(
+        "sender_alive", "Whether the process that sends alerts is running.", float(observation.sender_is_alive)
+    )
+    yield _gauge("waiting_messages", "Messages that have not been sent yet.", alerts.waiting if alerts else None)
+    yield _table(
+        "receiver_failing",
+        "Whether the last message to the receiver was not accepted.",
+        ("receiver",),
+        {(one.name,): float(one.state is ReceiverState.FAILING) for one in (alerts.receivers if alerts else ())},
+    )
+
+
+def _collect_rehearsals(records: Records | None) -> Iterator[Metric]:
+    rehearsals = {(one.location or "backup_folder",): one for one in (records.rehearsals if records else ())}
+    measures: Sequence[tuple[str, str, Callable[[ObservedRehearsal], float | None]]] = (
+        ("ok", "Whether the last rehearsal of a restore succeeded.", lambda one: not one.code),
+        ("timestamp_seconds", "When the last rehearsal ended.", lambda one: _timestamp(one.ended_at)),
+        ("duration_seconds", "Duration of the last rehearsal.", lambda one: one.seconds),
+    )
+    for name, description, measure in measures:
+        yield _table(
+            f"rehearsal_{name}", description, ("place",), {place: measure(one) for place, one in rehearsals.items()}
+        )
 
 
 def _collect_operations() -> Iterator[Metric]:

@@ -23,6 +23,7 @@ from tvarr_backup.operations.models import (
     OperationState,
     validate_cron,
     validate_max_age,
+    validate_rehearsal_interval,
     validate_time_zone,
 )
 from tvarr_backup.operations.schedule import schedule_as_data
@@ -41,6 +42,9 @@ class _ValuesSerializer(serializers.Serializer[Any]):
     timezone = serializers.CharField(help_text="Time zone of `cron`.")
     max_age = serializers.CharField(
         help_text="Delete automatic backups that are older, such as `30d`; `none` for no limit."
+    )
+    rehearsal_interval = serializers.CharField(
+        help_text="How often a restore is rehearsed, such as `1w`; `none` for no rehearsals."
     )
     retention_daily = serializers.IntegerField(
         help_text="Also keep the newest good automatic backup of each of the last days in `timezone`: this many, without days that have none."
@@ -127,6 +131,11 @@ class ScheduleChangeSerializer(StrictSerializer):
         validators=[validate_max_age],
         help_text="A duration such as `30d`, `12h` or `1w2d`; `none` for no limit.",
     )
+    rehearsal_interval = Text(
+        **OPTIONAL,
+        validators=[validate_rehearsal_interval],
+        help_text="A duration of at least a day such as `1w`; `none` for no rehearsals.",
+    )
     retention_daily = _number_of_period()
     retention_weekly = _number_of_period()
     retention_monthly = _number_of_period()
@@ -141,6 +150,7 @@ _DEFAULTS = {
     "retention": 7,
     "timezone": "UTC",
     "max_age": "none",
+    "rehearsal_interval": "7d",
     **dict.fromkeys(_PERIODS, 0),
 }
 _ANSWER = response_example(

@@ -568,7 +568,26 @@ def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
 def require_room_for_restore(
     live: Path, folder: Path, listing: Listing, *, used: int, page_size: int, size: int
 ) -> None:
-    """Raise `NoRoom` if a restore of a database of `size` bytes is unlikely to fit; `page_size` is 0 offline.
+    """Raise `NoRoom` if a restore of a database of `size` bytes is unlikely to fit; `page_size` is 0 offline."""
+    needed = bytes_for_restore(listing, used=used, page_size=page_size, size=size)
+    if folder.stat().st_dev == live.parent.stat().st_dev:
+        require_room(folder, needed.on_one_disk, "The restore")
+    else:
+        require_room(folder, needed.in_folder, "The restore")
+        require_room(live.parent, needed.beside_live, "The restore")
+
+
+@dataclass(frozen=True)
+class RestoreBytes:
+    """The bytes that a restore needs: in the backup folder, in the folder of the live database, or if they share a disk."""
+
+    in_folder: int
+    beside_live: int
+    on_one_disk: int
+
+
+def bytes_for_restore(listing: Listing, *, used: int, page_size: int, size: int) -> RestoreBytes:
+    """Estimate what a restore of a database of `size` bytes needs; `page_size` is 0 offline.
 
     The backup folder needs room for the staged copy, the safety copy, and another staged copy or an archive. The folder of the
     live database needs room for the journal and growth, or in an offline restore for the new file.
@@ -576,11 +595,7 @@ def require_room_for_restore(
     here, archive, there = size + used, archive_bytes(used, listing), size
     if page_size:
         there = size * (page_size + 24) // page_size + max(0, size - used)
-    if folder.stat().st_dev == live.parent.stat().st_dev:
-        require_room(folder, here + max(there, archive), "The restore")
-    else:
-        require_room(folder, here + max(size, archive), "The restore")
-        require_room(live.parent, there, "The restore")
+    return RestoreBytes(here + max(size, archive), there, here + max(there, archive))
 
 
 def _copied_bytes(refusal: str, *, is_intact: bool) -> Sentence:

@@ -27,6 +27,7 @@ from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sid
 from tvarr_backup.backups.sidecar import Sidecar, decode_sidecar, encode_sidecar
 from tvarr_backup.errors import (
     IdentityRequired,
+    IdentityWrong,
     LocationUnmarked,
     LocationUnreachable,
     ObjectDamaged,
@@ -325,7 +326,10 @@ class CopyFolder:
                 if copy.is_encrypted:
                     from tvarr_backup.locations.encryption import decrypt  # noqa: PLC0415  # an extra
 
-                    decrypt(pieces(), identity, cast(IO[bytes], hashed))
+                    try:
+                        decrypt(pieces(), identity, cast(IO[bytes], hashed))
+                    except IdentityWrong as problem:  # it has decrypted the metadata
+                        raise _damaged(copy) from problem
                 else:
                     for piece in pieces():
                         hashed.write(piece)
@@ -492,6 +496,13 @@ def _require_checksum(copy: Copy, found: str, expected: str) -> None:
             "The copy {filename} is damaged: its checksum is not the one that was recorded when it was copied.",
             filename=copy.filename,
         )
+
+
+def _damaged(copy: Copy) -> ObjectDamaged:
+    return ObjectDamaged(
+        "The copy {filename} is damaged: its archive cannot be decrypted, although its metadata can.",
+        filename=copy.filename,
+    )
 
 
 # --- The metadata object ---------------------------------------------------------------------------------------------

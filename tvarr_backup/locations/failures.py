@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 
+from tvarr_backup.connection_problems import explain_certificate, explain_connection_problem, find_causes
 from tvarr_backup.errors import (
     LocationDenied,
     LocationFailed,
@@ -21,14 +21,13 @@ from tvarr_backup.errors import (
     ObjectMissing,
 )
 from tvarr_backup.quoting import quoted
-from tvarr_backup.sentences import Sentence
 
 # --- Connections -----------------------------------------------------------------------------------------------------
 
 
 def not_connected(host: str, port: int, problem: BaseException, seconds: float) -> LocationUnreachable:
     """No connection could be made. `seconds` is how long it was tried."""
-    for error in _causes(problem):
+    for error in find_causes(problem):
         if isinstance(error, socket.gaierror):
             return LocationUnreachable(
                 "The host name {host} was not found: {reason:clause}. Check the address, and the network's name server.",
@@ -55,63 +54,13 @@ def connection_lost(host: str, port: int, problem: BaseException, seconds: float
     )
 
 
-_REASONS = {
-    errno.ECONNREFUSED: "no server is listening there",
-    errno.ECONNRESET: "the server closed it",
-    errno.EPIPE: "the server closed it",
-    errno.EHOSTUNREACH: "there is no route to the host",
-    errno.ENETUNREACH: "there is no route to the network",
-    errno.EHOSTDOWN: "the host is down",
-}
-
-
-def explain_connection_problem(problem: BaseException, seconds: float) -> Sentence:
-    """Return the reason in plain words. asyncio and httpx pack the error of the system into others, which are searched."""
-    for error in _causes(problem):
-        if isinstance(error, TimeoutError):
-            return Sentence("no answer within {seconds:g} s", seconds=seconds)
-        if isinstance(error, OSError) and error.errno in _REASONS:
-            return Sentence(_REASONS[error.errno])
-    return Sentence("{reason}", reason=str(problem) or "the server closed it")
-
-
-def find_ssl_error(problem: BaseException) -> ssl.SSLError | None:
-    return next((error for error in _causes(problem) if isinstance(error, ssl.SSLError)), None)
-
-
-def _causes(problem: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    todo: list[BaseException | None] = [problem]
-    while todo:
-        error = todo.pop()
-        if error is not None and error not in found:
-            found.append(error)
-            todo += [error.__context__, error.__cause__, *getattr(error, "exceptions", ())]
-    return found
-
-
 # --- Certificates ----------------------------------------------------------------------------------------------------
-
-_HOST_NAME_MISMATCH, _IP_ADDRESS_MISMATCH, _EXPIRED, _NOT_YET_VALID = 62, 64, 10, 9
-"""Verification errors of OpenSSL (`x509_vfy.h`)."""
 
 
 def certificate_refused(host: str, port: int, problem: ssl.SSLError) -> LocationUntrusted:
     """The certificate of a server did not prove that it is this host."""
-    code = getattr(problem, "verify_code", None)
-    if code == _EXPIRED:
-        reason = Sentence("it has expired. Renew it on the server, and check the clock of this machine")
-    elif code == _NOT_YET_VALID:
-        reason = Sentence("it is not valid yet. Check the clocks of the server and of this machine")
-    elif code in {_HOST_NAME_MISMATCH, _IP_ADDRESS_MISMATCH}:
-        reason = Sentence("it was issued for another host name. Check the address")
-    elif code is not None:
-        reason = Sentence(
-            "this machine does not know who signed it ({text:clause}). If the server has a private certificate, "
-            'set "ca_file" to the certificate that signed it',
-            text=str(getattr(problem, "verify_message", "")),
-        )
-    else:
+    reason = explain_certificate(problem, '"ca_file"')
+    if reason is None:
         return LocationUntrusted(
             "There is no secure connection to {host} on port {port}: {reason:clause}. "
             'Check the address, and whether it should begin with "http:".',

@@ -13,6 +13,7 @@ from contextlib import suppress
 import certifi
 import httpx
 
+from tvarr_backup.connection_problems import find_ssl_error
 from tvarr_backup.errors import (
     LocationDenied,
     LocationError,
@@ -27,7 +28,6 @@ from tvarr_backup.locations.failures import (
     certificate_file_invalid,
     certificate_refused,
     connection_lost,
-    find_ssl_error,
     no_space,
     not_connected,
     not_permitted,

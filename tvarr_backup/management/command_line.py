@@ -10,8 +10,16 @@ from django.core.management import ManagementUtility, get_commands, load_command
 from tvarr_backup.management.terminal import align
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
-    "Run": {"up": "", "worker": "", "prepare": "", "status": "", "check": "Check the configuration.", "completion": ""},
-    "Backups": {"backup": "", "schedule": "", "location": "", "operation": "", "rebuild": ""},
+    "Run": {
+        "up": "",
+        "worker": "",
+        "notify": "",
+        "prepare": "",
+        "status": "",
+        "check": "Check the configuration.",
+        "completion": "",
+    },
+    "Backups": {"backup": "", "schedule": "", "location": "", "receiver": "", "operation": "", "rebuild": ""},
     "Configuration": {"portable": "", "config": "", "expression": ""},
     "Users and tokens": {
         "user": "",

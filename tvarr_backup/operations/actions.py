@@ -28,7 +28,7 @@ from tvarr_backup.backups.catalogue import (
     require_deletable,
     require_files,
 )
-from tvarr_backup.backups.lookup import find_name
+from tvarr_backup.backups.lookup import choose_name, find_name
 from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import (
@@ -42,10 +42,18 @@ from tvarr_backup.errors import (
     TvarrBackupError,
     UnprotectDenied,
 )
+from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.evaluate import Outcome
 from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.locations.keys import Key
-from tvarr_backup.operations import imports, locations, schedule, track
+from tvarr_backup.matches.compare import compare_states
+from tvarr_backup.matches.count import Count, Explained, count_matches, explain_row, reads_addresses
+from tvarr_backup.matches.items import changes_of_plan
+from tvarr_backup.matches.preview import Preview, preview_changes
+from tvarr_backup.matches.stored import StoredCount, count_stored, match_headers
+from tvarr_backup.operations import imports, locations, outbox, receivers, schedule, track
 from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.alert_models import Alert, AlertSettings, OutboxMessage, Receiver
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
@@ -70,16 +78,19 @@ from tvarr_backup.operations.models import (
     OperationKind,
 )
 from tvarr_backup.operations.observe import require_tvarrs
+from tvarr_backup.operations.receivers import SavedReceiver
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.rehearsals import choose_backup, require_rehearsable
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
 from tvarr_backup.operations.states import NOW, NamedState, find_state
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult
+from tvarr_backup.portable.bundles import BundlePlan
 from tvarr_backup.portable.envelope import Bundle, Envelope
 from tvarr_backup.portable.export import Export, stream_bundle, stream_export
 from tvarr_backup.portable.kinds import Kind, Slug
-from tvarr_backup.portable.states import State, select_items, with_missing_profiles, write_state
+from tvarr_backup.portable.states import Comparison, State, select_items, with_missing_profiles, write_state
 from tvarr_backup.portable.undo import UndoPlan, UndoResult
 from tvarr_backup.quoting import quoted
 
@@ -90,6 +101,7 @@ DOWNLOAD, PROTECT = "operations.download_backup", "operations.protect_backup"
 DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RESTORE].permission
 CHANGE_SETTINGS = "operations.change_backupsettings"
 MANAGE_LOCATIONS = "operations.manage_locations"
+MANAGE_RECEIVERS = "operations.manage_receivers"
 ADD_USER = "auth.add_user"
 
 AGREED_TO_ALL = "*"
@@ -156,6 +168,39 @@ def request_restore(
         filename=filename,
         **{name: value for name, value in given.items() if value},
     )
+
+
+def request_rehearsal(
+    actor: Actor, name: str | None = None, *, location: str | None = None, start: Start = submit
+) -> Operation:
+    """Rehearse the restore of a backup, or of the newest good one, in the backup folder or in a location.
+
+    A location requires the right to manage locations, too. Raises what `find_name`, `choose_backup` and `require_rehearsable`
+    raise, `LocationNotFound`, `LocationNotReady`, and what `start` raises.
+    """
+    actor.require(KINDS[OperationKind.REHEARSE].permission)
+    found = None
+    if location is not None:
+        actor.require(MANAGE_LOCATIONS)
+        found = locations.find_location(location)
+        locations.require_ready(found)
+    filename = _find_rehearsed(found, name) if name is not None else ""
+    chosen = choose_backup(found, filename)
+    require_rehearsable(chosen, found)
+    return _start(
+        actor,
+        OperationKind.REHEARSE,
+        start,
+        location=str(found.pk) if found else "",
+        filename=chosen.filename if filename else "",
+    )
+
+
+def _find_rehearsed(location: Location | None, name: str) -> str:
+    """Return the file name that a user means. Raises what `find_name` raises."""
+    if location is None:
+        return find_name(backup_folder(), name)
+    return name if parse_name(name) else choose_name(name, list(location.copies.values_list("filename", flat=True)))
 
 
 def request_cleanup(actor: Actor, *, start: Start = submit) -> Operation:
@@ -503,6 +548,67 @@ def _versions_of(kind: Kind, row_ids: Collection[str]) -> list[ItemVersion]:
     return list(versions.select_related("event__requested_by", "content").order_by("-event__at"))
 
 
+# --- Matches ---------------------------------------------------------------------------------------------------------
+
+
+def may_read_addresses(actor: Actor) -> bool:
+    """Return whether an actor may see addresses of streams, which contain credentials. Backups have them, too."""
+    return actor.may(DOWNLOAD)
+
+
+def try_expression(actor: Actor, text: str, domain: Domain, **options: Any) -> Count:
+    """Count what an expression matches here. The options are those of `count_matches`, which says what it raises."""
+    actor.require(EXPORT)
+    require_tvarrs()
+    return count_matches(text, domain, may_read_addresses=may_read_addresses(actor), **options)
+
+
+def explain_expression(actor: Actor, text: str, domain: Domain, name: str, *, priority: int = 0) -> Explained:
+    """Say why an expression matches a row or not. Raises what `explain_row` and `require_tvarrs` raise.
+
+    An expression that reads addresses of streams requires the right to download backups.
+    """
+    actor.require(EXPORT)
+    if reads_addresses(text, domain):
+        actor.require(DOWNLOAD)
+    require_tvarrs()
+    return explain_row(text, domain, name, priority=priority)
+
+
+def preview_matches(actor: Actor, plan: BundlePlan, **options: Any) -> Preview:
+    """Count what the new and changed expressions of an import match. The options are those of `preview_changes`."""
+    actor.require(IMPORT)
+    require_tvarrs()
+    return preview_changes(changes_of_plan(plan), may_read_addresses=may_read_addresses(actor), **options)
+
+
+def compare_matches(actor: Actor, comparison: Comparison, **options: Any) -> Preview:
+    """Count what the expressions that differ between two states match. The options are those of `compare_states`."""
+    actor.require(EXPORT)
+    require_tvarrs()
+    return compare_states(comparison, may_read_addresses=may_read_addresses(actor), **options)
+
+
+def count_stored_matches(
+    actor: Actor, text: str, domain: Domain, sources: Sequence[str] | None, **options: Any
+) -> StoredCount:
+    """Count as tvarr's own test of an expression does. The options are those of `count_stored`, which says what it raises.
+
+    Listing channels, or an expression that reads addresses of streams, requires the right to download backups.
+    """
+    actor.require(EXPORT)
+    if options.get("listed") or reads_addresses(text, domain):
+        actor.require(DOWNLOAD)
+    require_tvarrs()
+    return count_stored(text, domain, sources, **options)
+
+
+def match_request(actor: Actor, text: str, headers: Mapping[str, str]) -> Outcome:
+    """Try a client detection rule on these headers, as tvarr's own test does. Raises what `match_headers` raises."""
+    actor.require(EXPORT)
+    return match_headers(text, headers)
+
+
 # --- Locations -------------------------------------------------------------------------------------------------------
 
 
@@ -617,6 +723,89 @@ def confirm_location_key(actor: Actor, name: str, identity: str | None) -> Locat
     """
     actor.require(MANAGE_LOCATIONS)
     return locations.confirm_key(locations.find_location(name), identity)
+
+
+def store_rehearsal_identity(actor: Actor, name: str, identity: str) -> Location:
+    """Store the identity of a location, encrypted, so that its copies can be rehearsed. It is never shown again.
+
+    Raises `LocationNotFound`, `LocationInvalid` if the location is not encrypted, `IdentityInvalid`, `IdentityWrong`, and
+    `LocationUnsupported`.
+    """
+    actor.require(MANAGE_LOCATIONS)
+    return locations.store_identity(locations.find_location(name), identity)
+
+
+def forget_rehearsal_identity(actor: Actor, name: str) -> Location:
+    """Delete the stored identity of a location. Raises `LocationNotFound`."""
+    actor.require(MANAGE_LOCATIONS)
+    return locations.forget_identity(locations.find_location(name))
+
+
+# --- Receivers of alerts ---------------------------------------------------------------------------------------------
+
+
+def find_receivers(actor: Actor) -> QuerySet[Receiver]:
+    """Return the receivers, also those of the environment, by name. Their secrets are never shown."""
+    actor.require(MANAGE_RECEIVERS)
+    return Receiver.objects.all()
+
+
+def find_receiver(actor: Actor, name: str) -> Receiver:
+    """Return a receiver. Raises `ReceiverNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    return receivers.find_receiver(name)
+
+
+def add_receiver(actor: Actor, name: str, url: str, *, signing_secret: str = "", **columns: Any) -> SavedReceiver:
+    """Add a receiver. Raises what `operations.receivers.add_receiver` raises."""
+    actor.require(MANAGE_RECEIVERS)
+    return receivers.add_receiver(name, url, signing_secret=signing_secret, **columns)
+
+
+def change_receiver(
+    actor: Actor, name: str, /, *, url: str = "", signing_secret: str = "", **columns: Any
+) -> SavedReceiver:
+    """Change a receiver, also its name in `columns`. Raises what `operations.receivers.change_receiver` raises."""
+    actor.require(MANAGE_RECEIVERS)
+    receiver = receivers.find_receiver(name)
+    return receivers.change_receiver(receiver, url=url, signing_secret=signing_secret, **columns)
+
+
+def remove_receiver(actor: Actor, name: str) -> None:
+    """Remove a receiver and its messages. Raises `ReceiverNotFound` and `ReceiverReadOnly`."""
+    actor.require(MANAGE_RECEIVERS)
+    receivers.remove_receiver(receivers.find_receiver(name))
+
+
+def request_receiver_test(actor: Actor, name: str) -> OutboxMessage:
+    """Queue a test message for the sending process. `find_message` has its answer later. Raises `ReceiverNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    return outbox.queue_test(receivers.find_receiver(name))
+
+
+def find_messages(actor: Actor, name: str | None = None) -> QuerySet[OutboxMessage]:
+    """Return the messages to all receivers or to one, newest first, with their receivers. Raises `ReceiverNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    messages = OutboxMessage.objects.select_related("receiver")
+    return messages if name is None else messages.filter(receiver=receivers.find_receiver(name))
+
+
+def find_message(actor: Actor, key: str) -> OutboxMessage:
+    """Return a message with its receiver. Raises `MessageNotFound`."""
+    actor.require(MANAGE_RECEIVERS)
+    return outbox.find_message(key)
+
+
+def find_alerts(actor: Actor) -> QuerySet[Alert]:
+    """Return the problems that were reported and still hold, the oldest first."""
+    actor.require(MANAGE_RECEIVERS)
+    return Alert.objects.all()
+
+
+def dismiss_receiver_advice(actor: Actor) -> None:
+    """Do not advise to add a receiver any more."""
+    actor.require(MANAGE_RECEIVERS)
+    AlertSettings.objects.update_or_create(pk=1, defaults={"is_advice_dismissed": True})
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

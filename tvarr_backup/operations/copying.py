@@ -83,8 +83,9 @@ def _as_known(copy: LocationCopy) -> KnownCopy:
 
 
 def names_being_copied() -> set[str]:
-    """Return the backups that are being copied now, which cleanup leaves alone."""
-    running = Operation.objects.filter(kind=OperationKind.COPY, state=OperationState.RUNNING)
+    """Return the backups that are being copied or rehearsed now, which cleanup leaves alone."""
+    kinds = (OperationKind.COPY, OperationKind.REHEARSE)
+    running = Operation.objects.filter(kind__in=kinds, state=OperationState.RUNNING)
     return set(filter(None, running.values_list("arguments__filename", flat=True)))
 
 

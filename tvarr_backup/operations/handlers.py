@@ -26,10 +26,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import structlog
-from django.core.management import call_command
 from django.db import connections
 
 from tvarr_backup import conf
@@ -61,6 +59,7 @@ from tvarr_backup.operations import history
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, why_retention_is_unknown
 from tvarr_backup.operations.copying import names_being_copied
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
+from tvarr_backup.operations.migrating import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.report import accepted_by, backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting, verdict_on
@@ -70,7 +69,6 @@ from tvarr_backup.portable.states import state_of_tables
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import DatabaseState
 from tvarr_backup.sentences import NOTHING, Sentence
-from tvarr_backup.tvarr_database import APP_LABEL
 from tvarr_backup.way_out import with_way_out
 
 if TYPE_CHECKING:
@@ -169,7 +167,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
         filename,
         required,
         offline=is_offline,
-        migrate=_migrate_copy,
+        migrate=migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
         accept_code=accepted_by(operation.arguments),
         progress=tracker.progress,
@@ -200,21 +198,6 @@ def restore(operation: Operation, tracker: Tracker) -> None:
             "event": event.pk if event else None,
         }
     )
-
-
-def _migrate_copy(path: Path) -> None:
-    """Migrate the unpacked copy of a backup, through a separate connection. The live database is never migrated."""
-    alias = conf.tvarr_alias()
-    usual = connections[alias]
-    usual.close()
-    copy = connections.create_connection(alias)
-    copy.settings_dict = usual.settings_dict | {"NAME": f"file:{quote(str(path))}?mode=rw"}
-    connections[alias] = copy
-    try:
-        call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=0)
-    finally:
-        copy.close()
-        connections[alias] = usual
 
 
 def verify(operation: Operation, tracker: Tracker) -> None:

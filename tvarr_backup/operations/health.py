@@ -1,4 +1,4 @@
-"""Health checks of the databases, the worker, the schedule, the backup folder and the locations."""
+"""Health checks of the databases, the worker, the schedule, the backup folder, the locations and the alerts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from typing import Any, NamedTuple
 
 import humanize
@@ -13,10 +14,19 @@ from django.db.models import TextChoices
 
 from tvarr_backup import program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Backup, Listing
+from tvarr_backup.backups.forecast import count_fitting
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.formatting import format_count, format_time
 from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
-from tvarr_backup.operations.observe import Live, Observation, ObservedLocation, Records, observe
+from tvarr_backup.operations.observe import (
+    Live,
+    Observation,
+    ObservedLocation,
+    ObservedReceiver,
+    ObservedRehearsal,
+    Records,
+    observe,
+)
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.quoting import name_some
 from tvarr_backup.schema import TVARRS_NEWEST
@@ -27,6 +37,9 @@ LATE = timedelta(minutes=5)
 
 LOCATION_LATE = timedelta(days=1)
 """A location without all copies for longer than this needs a user's attention."""
+
+BACKUPS_AHEAD = 7
+"""For how many of the next automatic backups there should be room."""
 
 INTERVALS = 2
 """Maximum age of the last good backup, in intervals of the schedule."""
@@ -55,8 +68,11 @@ class Subject(TextChoices):
     LAST_BACKUP = "last_backup", "Last good backup"
     FOLDER = "backup_folder", "Backup folder"
     BACKUPS = "backups", "Backups"
+    ROOM = "room", "Disk space"
     RESTORE = "restore", "Restore"
     LOCATIONS = "locations", "Locations"
+    ALERTS = "alerts", "Alerts"
+    REHEARSAL = "rehearsal", "Rehearsal"
 
 
 class HealthCheck(NamedTuple):
@@ -120,8 +136,11 @@ def check_health() -> Health:
         Subject.LAST_BACKUP: _check_last_backup(observed, expected, good),
         Subject.FOLDER: _check_folder(observed),
         Subject.BACKUPS: _check_backups(observed),
+        Subject.ROOM: _check_room(observed),
         Subject.RESTORE: _check_restore(observed),
         Subject.LOCATIONS: _check_locations(observed),
+        Subject.ALERTS: _check_alerts(observed),
+        Subject.REHEARSAL: _check_rehearsal(observed),
     }
     return Health(observed, checks, good, expected)
 
@@ -142,6 +161,16 @@ def health_as_data(health: Health) -> dict[str, Any]:
             "kind": str(good.sidecar.kind),
             "created_at": good.sidecar.created_at.isoformat(),
         },
+        "last_rehearsals": [
+            {
+                "location": one.location or None,
+                "filename": one.filename,
+                "ended_at": one.ended_at.isoformat(),
+                "seconds": one.seconds,
+                "error_code": one.code,
+            }
+            for one in (observed.records.rehearsals if observed.records else ())
+        ],
         "may_be_old_seconds": expected.max_age and int(expected.max_age.total_seconds()),
         "next_run": expected.next_run and expected.next_run.isoformat(),
         "overdue": expected.is_overdue,
@@ -389,6 +418,39 @@ def _bad_backups(listing: Listing) -> Iterator[Sentence]:
             yield Sentence("{filename} is damaged", filename=backup.filename)
 
 
+def names_of_bad_backups(listing: Listing) -> list[str]:
+    """Return the names of broken and damaged backups."""
+    damaged = [backup.filename for backup in listing.backups if backup.sidecar.problems]
+    return [broken.filename for broken in listing.broken] + damaged
+
+
+def _check_room(observed: Observation) -> HealthCheck:
+    records, folder, live = observed.records, observed.folder, observed.live
+    if folder.problem:
+        return _unknown(_FOLDER_UNUSABLE)
+    if records is None:
+        return _unknown(_NO_DEFAULT)
+    if not records.settings.is_scheduled() or observed.unsupported:
+        return _ok("No automatic backups are expected.")
+    if live is None or live.used is None or folder.listing is None or folder.free is None:
+        return _ok("There are no backups yet, so their future size is not estimated.")
+    times = list(islice(records.settings.timetable().times_after(observed.at), BACKUPS_AHEAD))
+    fitting = count_fitting(folder.free, live.used, folder.listing, records.settings.policy(), times)
+    if fitting >= len(times):
+        return _ok("There is room for the next {count} automatic backups.", count=len(times))
+    return _warning(
+        "The disk will be full before the next {count} automatic backups: {free:MB} is free, and the backup of {time} will "
+        "probably not fit. {advice}",
+        count=len(times),
+        free=folder.free,
+        time=format_time(times[fitting]),
+        advice=Advice.FREE_SPACE,
+    )
+
+
+_FOLDER_UNUSABLE = Sentence("the backup folder cannot be used")
+
+
 def _check_restore(observed: Observation) -> HealthCheck:
     unfinished, running = observed.folder.unfinished, observed.running
     if observed.folder.is_closed:
@@ -396,7 +458,8 @@ def _check_restore(observed: Observation) -> HealthCheck:
     if unfinished is None and observed.obstacle and not running:
         return _warning("No backup can be restored now: {obstacle}", obstacle=observed.obstacle)
     if unfinished is None:
-        return _ok("No restore is unfinished.")
+        sentences = [Sentence("No restore is unfinished."), *observed.restore_notes]
+        return HealthCheck(HealthState.OK, join(sentences))
     if running and running.kind == OperationKind.RESTORE:
         return _ok("{backup} is being restored.", backup=unfinished.backup)
     return _warning(
@@ -412,27 +475,38 @@ def _check_locations(observed: Observation) -> HealthCheck:
     locations = observed.records.locations
     if not locations:
         return _ok("There is no location, so backups are only in the backup folder.")
-    found = [problem for location in locations for problem in _location_problems(location, observed.at)]
+    found = [problem for location in locations for _kind, problem in find_location_problems(location, observed.at)]
     if found:
         return HealthCheck(HealthState.WARNING, join(found))
     return HealthCheck(HealthState.OK, join(_describe_locations(locations)))
 
 
-def _location_problems(location: ObservedLocation, at: datetime) -> Iterator[Sentence]:
+class LocationProblem(StrEnum):
+    """What is wrong with a location."""
+
+    FAILING = "failing"
+    LATE = "late"
+    DAMAGED = "damaged"
+
+
+def find_location_problems(location: ObservedLocation, at: datetime) -> Iterator[tuple[LocationProblem, Sentence]]:
+    """Yield the problems of a location that need a user's attention."""
     name, state, since = location.name, location.state, location.since
     is_late = since is not None and abs(at - since) > LOCATION_LATE
     if state is LocationState.FAILING and since is not None:
-        yield Sentence(
+        failing = Sentence(
             "{name} has failed since {since}: {problem}", name=name, since=format_time(since), problem=location.problem
         )
+        yield LocationProblem.FAILING, failing
     elif is_late and since is not None and state in _LATE_LOCATIONS:
-        yield Sentence(_LATE_LOCATIONS[state], name=name, since=format_time(since))
+        yield LocationProblem.LATE, Sentence(_LATE_LOCATIONS[state], name=name, since=format_time(since))
     if location.damaged:
-        yield Sentence(
+        damaged = Sentence(
             "{name} has damaged copies ({count}). The next copying replaces those whose backups are still here.",
             name=name,
             count=location.damaged,
         )
+        yield LocationProblem.DAMAGED, damaged
 
 
 _LATE_LOCATIONS = {
@@ -450,6 +524,88 @@ def _describe_locations(locations: Sequence[ObservedLocation]) -> Iterator[Sente
     for location in locations:
         if location.state is not LocationState.IN_SYNC:
             yield Sentence("{name}: {state}.", name=location.name, state=location.state.label.lower())
+
+
+def _check_alerts(observed: Observation) -> HealthCheck:
+    if observed.records is None:
+        return _unknown(_NO_DEFAULT)
+    alerts = observed.records.alerts
+    if not alerts.receivers and not alerts.has_ping:
+        return _ok("No receiver of alerts is set up, so problems are only shown here.")
+    if not observed.sender_is_alive:
+        return _warning(
+            "Alerts are not sent, because the process that sends them is not running. Start it with `{program} notify`, or "
+            "everything with `{program} up`.",
+            program=program.NAME,
+        )
+    failing = alerts.failing(observed.at)
+    if failing:
+        return HealthCheck(HealthState.WARNING, join(map(_describe_failing, failing)))
+    return _ok("Alerts are sent to {count}.", count=format_count(len(alerts.receivers), "receiver"))
+
+
+def _describe_failing(receiver: ObservedReceiver) -> Sentence:
+    return Sentence(
+        "The receiver {name} has failed since {since}: {problem}",
+        name=receiver.name,
+        since=format_time(receiver.failing_since) if receiver.failing_since else "",
+        problem=receiver.problem,
+    )
+
+
+def _check_rehearsal(observed: Observation) -> HealthCheck:
+    records = observed.records
+    if observed.unsupported:
+        return HealthCheck(HealthState.OK, observed.unsupported)
+    return _unknown(_NO_DEFAULT) if records is None else _judge_rehearsals(records, observed.at)
+
+
+def _judge_rehearsals(records: Records, at: datetime) -> HealthCheck:
+    found = [_describe_failure(one) for one in records.rehearsals if one.code]
+    if found:
+        return HealthCheck(HealthState.WARNING, join(found))
+    interval = records.settings.rehearses_every() if records.settings.is_scheduled() else None
+    late = [one for one in records.rehearsals if interval and abs(at - one.ended_at) > _latest_after(interval)]
+    if late:
+        return _warning(
+            "The last rehearsal of a restore was on {at}, although one is due every {interval}. Check that a worker is running "
+            "and what it logs.",
+            at=format_time(min(one.ended_at for one in late)),
+            interval=_precise_duration(interval or timedelta()),
+        )
+    if records.rehearsals:
+        return HealthCheck(HealthState.OK, join(map(_describe_success, records.rehearsals)))
+    if interval is None:
+        return _ok("Automatic rehearsals are off.")
+    return _ok("No restore has been rehearsed yet.")
+
+
+def _latest_after(interval: timedelta) -> timedelta:
+    return INTERVALS * interval + timedelta(days=1)
+
+
+def _describe_failure(one: ObservedRehearsal) -> Sentence:
+    return Sentence(
+        "On {at}, a restore of {filename} from {location} was rehearsed and failed: {problem}"
+        if one.location
+        else "On {at}, a restore of {filename} was rehearsed and failed: {problem}",
+        at=format_time(one.ended_at),
+        filename=one.filename,
+        location=one.location,
+        problem=one.problem,
+    )
+
+
+def _describe_success(one: ObservedRehearsal) -> Sentence:
+    return Sentence(
+        "{filename} from {location}: rehearsed on {at}, OK, {seconds:.0f} s."
+        if one.location
+        else "{filename}: rehearsed on {at}, OK, {seconds:.0f} s.",
+        at=format_time(one.ended_at),
+        filename=one.filename,
+        location=one.location,
+        seconds=max(1.0, one.seconds),
+    )
 
 
 _NO_DEFAULT = Sentence("this program's own database cannot be used")

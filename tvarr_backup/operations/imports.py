@@ -448,6 +448,7 @@ def undo_import(
         requested_by=requested_by,
         origin=origin,
         is_undo=True,
+        is_noticed=False,
         undoes=record,
         added=done.plan.count(UndoAction.ADD_BACK),
         overwritten=done.plan.count(UndoAction.PUT_BACK),

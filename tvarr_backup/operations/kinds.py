@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvarr_backup.backups.progress import Phase
-from tvarr_backup.operations import copying, handlers
+from tvarr_backup.operations import copying, handlers, rehearsals
+from tvarr_backup.operations.alert_models import AlertEvent
 from tvarr_backup.operations.models import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ class KindDescription:
     Only one operation of an exclusive kind is open at a time. A kind is exclusive if it writes to the backup folder or
     to a database; so does a verification, which saves its result in the metadata file. `needs_file` says that tvarr's
     database must be an SQLite file. An operation of a location (`has_location`) runs beside all others, and at most one of
-    each location is open.
+    each location is open. A rehearsal runs beside all others, too: it only reads, and may take as long as a backup and a
+    restore together, for which neither should have to wait. So it has no task in the queue, which has one task at a time.
+
+    A failure is reported as `failure_alert` and is over when a later operation of the kind succeeds. With a `success_alert`,
+    each success and each failure is reported on its own.
     """
 
     done: str
@@ -59,6 +64,8 @@ class KindDescription:
     is_exclusive: bool = True
     needs_file: bool = False
     has_location: bool = False
+    failure_alert: AlertEvent | None = None
+    success_alert: AlertEvent | None = None
 
 
 # The shares were measured with databases of 200 and 300 MB on an SSD. A phase that does not occur (a plain file is
@@ -76,6 +83,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         failure_event="backup.failed",
         handler=handlers.back_up,
         needs_file=True,
+        failure_alert=AlertEvent.BACKUP_FAILED,
     ),
     OperationKind.VERIFY: KindDescription(
         done="Verified",
@@ -86,6 +94,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="verification.failed",
         handler=handlers.verify,
+        failure_alert=AlertEvent.VERIFICATION_FAILED,
     ),
     OperationKind.PRUNE: KindDescription(
         done="Cleaned up",
@@ -133,6 +142,8 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         failure_event="restore.failed",
         handler=handlers.restore,
         needs_file=True,
+        failure_alert=AlertEvent.RESTORE_FAILED,
+        success_alert=AlertEvent.RESTORED,
     ),
     OperationKind.COPY: KindDescription(
         done="Copied",
@@ -163,6 +174,20 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         handler=copying.test_location,
         is_exclusive=False,
         has_location=True,
+    ),
+    OperationKind.REHEARSE: KindDescription(
+        done="Rehearsed",
+        permission="operations.verify_backup",
+        steps=(
+            Step("Copy the backup and the current data", {Phase.RECEIVE: 12, Phase.COPY: 13}),
+            Step("Verify the backup", {Phase.UNPACK: 10, Phase.SAFETY: 15, Phase.CHECK: 5}),
+            Step("Replace the data of the copy", {Phase.REPLACE: 20}),
+            Step("Verify the result", {Phase.PACK: 12, Phase.CHECK: 8, Phase.COMPARE: 5}),
+        ),
+        failure_event="rehearsal.failed",
+        handler=rehearsals.rehearse_backup,
+        is_exclusive=False,
+        needs_file=True,
     ),
 }
 

@@ -23,6 +23,7 @@ def location_as_data(location: Location) -> dict[str, Any]:
         "has_secrets": find_stored_secrets(location),
         "recipient": location.recipient,
         "key_saved": location.is_key_saved,
+        "identity_stored": bool(location.sealed_identity),
         "enabled": location.is_enabled,
         **{name: getattr(location, name) for name in ("keep", "daily", "weekly", "monthly", "yearly", "max_age")},
         "state": str(location.state),

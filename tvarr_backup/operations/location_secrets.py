@@ -1,70 +1,55 @@
-"""Encrypts the credentials of locations in this program's own database, and the records of copies, with keys derived from `SECRET_KEY`.
-
-Whoever has the database but not the secret key cannot read them. After the secret key was lost, they have to be entered again.
-"""
+"""Encrypts the credentials of locations in this program's own database, and the records of copies."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from django.conf import settings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from tvarr_backup.errors import LocationUnsupported, SecretsLost
+from tvarr_backup.operations.sealing import KeyChanged, LibraryMissing, seal, seal_bytes, unseal, unseal_bytes
 
-if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
-
-_CREDENTIALS = b"tvarr-backup: credentials of locations"
-_RECORDS = b"tvarr-backup: records of copies"
+_CREDENTIALS = "tvarr-backup: credentials of locations"
+_RECORDS = "tvarr-backup: records of copies"
 
 
 def seal_options(options: Mapping[str, str]) -> str:
     """Return the options encrypted; "" for none. Raises `LocationUnsupported`."""
-    return _cipher(_CREDENTIALS).encrypt(json.dumps(dict(options)).encode()).decode("ascii") if options else ""
+    with _with_library():
+        return seal(_CREDENTIALS, options)
 
 
 def unseal_options(text: str) -> dict[str, str]:
     """Return the options of a text of `seal_options`. Raises `SecretsLost` and `LocationUnsupported`."""
-    if not text:
-        return {}
-    from cryptography.fernet import InvalidToken  # noqa: PLC0415  # an extra
-
     try:
-        found: dict[str, str] = json.loads(_cipher(_CREDENTIALS).decrypt(text.encode()))
-    except InvalidToken as problem:
+        with _with_library():
+            return unseal(_CREDENTIALS, text)
+    except KeyChanged as problem:
         raise SecretsLost(
             "The credentials of this location cannot be read, because the secret key has changed since they were stored. Enter them "
             "again."
         ) from problem
-    return found
 
 
 def seal_record(content: bytes) -> str:
     """Return the record of a copy encrypted. Raises `LocationUnsupported`."""
-    return _cipher(_RECORDS).encrypt(content).decode("ascii")
+    with _with_library():
+        return seal_bytes(_RECORDS, content)
 
 
 def unseal_record(text: str) -> bytes | None:
     """Return the content of a text of `seal_record`, or None if it was not made with this secret key. Raises `LocationUnsupported`."""
-    from cryptography.fernet import InvalidToken  # noqa: PLC0415  # an extra
-
     try:
-        return _cipher(_RECORDS).decrypt(text.encode())
-    except InvalidToken:
+        with _with_library():
+            return unseal_bytes(_RECORDS, text)
+    except KeyChanged:
         return None
 
 
-def _cipher(purpose: bytes) -> Fernet:
+@contextmanager
+def _with_library() -> Iterator[None]:
     try:
-        from cryptography.fernet import Fernet  # noqa: PLC0415  # an extra
-        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
-    except ModuleNotFoundError as problem:
+        yield
+    except LibraryMissing as problem:
         raise LocationUnsupported(
             "The library that encrypts credentials is not installed. Install tvarr-backup[locations]."
         ) from problem
-    key = HKDF(SHA256(), 32, salt=None, info=purpose).derive(settings.SECRET_KEY.encode())
-    return Fernet(base64.urlsafe_b64encode(key))

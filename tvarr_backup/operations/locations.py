@@ -36,6 +36,7 @@ from tvarr_backup.operations.copying import LONGEST_DELAY, next_to_check, plan_f
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.location_secrets import seal_options, unseal_options
 from tvarr_backup.operations.models import (
+    KINDS_BESIDE,
     OPEN_STATES,
     BackupSettings,
     Location,
@@ -45,6 +46,7 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
+from tvarr_backup.operations.rehearsals import IDENTITY
 from tvarr_backup.operations.run import queue_operation
 from tvarr_backup.operations.settings_backup import is_copy_due
 from tvarr_backup.quoting import quoted
@@ -100,7 +102,7 @@ def change_location(location: Location, options: Mapping[str, str | None], **col
     if "recipient" in columns and columns["recipient"] != location.recipient:
         _require_no_encrypted(location)
         columns["recipient"] = columns["recipient"] and check_recipient(columns["recipient"])
-        columns = {"is_key_saved": False} | columns
+        columns = {"is_key_saved": False, "sealed_identity": ""} | columns
     for column, value in columns.items():
         setattr(location, column, value)
     # A worker may be writing the other columns.
@@ -295,6 +297,28 @@ def confirm_key(location: Location, identity: str | None) -> Location:
     return change_location(location, {}, is_key_saved=True)
 
 
+def store_identity(location: Location, identity: str) -> Location:
+    """Store the identity of a location, encrypted with a key of `SECRET_KEY`.
+
+    Raises `LocationInvalid` if the location is not encrypted, `IdentityInvalid`, `IdentityWrong`, and `LocationUnsupported`.
+    """
+    if not location.recipient:
+        raise LocationInvalid("{name} has no recipient, so its copies are not encrypted.", name=location.name)
+    if recipient_of(identity) != location.recipient:
+        raise IdentityWrong("This is not the identity of {name}. Nothing was changed.", name=location.name)
+    sealed = seal_options({IDENTITY: identity.strip()})
+    changed = change_location(location, {}, sealed_identity=sealed)
+    logger.info("location.identity_stored", location=location.name)
+    return changed
+
+
+def forget_identity(location: Location) -> Location:
+    """Delete the stored identity of a location, if there is one."""
+    changed = change_location(location, {}, sealed_identity="")
+    logger.info("location.identity_forgotten", location=location.name)
+    return changed
+
+
 def confirm_host_key(location: Location, host_key: str) -> Location:
     """Store the host key that the server offered last. Raises `LocationInvalid` if it is another one."""
     if not host_key or host_key != location.offered_host_key:
@@ -374,6 +398,6 @@ def _is_check_due(location: Location, now: datetime) -> bool:
 
 
 def queued_operations() -> Iterator[Operation]:
-    """Return the queued operations of locations, oldest first."""
-    queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(location="")
+    """Return the queued operations that run beside the others, oldest first."""
+    queued = Operation.objects.filter(state=OperationState.QUEUED, kind__in=KINDS_BESIDE)
     yield from queued.select_related("requested_by").order_by("created_at")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+import tvarr_backup.operations.alert_models  # noqa: F401  # more models of this app
 from tvarr_backup import conf
 from tvarr_backup.backups.retention import Period, Policy
 from tvarr_backup.backups.sidecar import BackupKind
@@ -32,6 +33,8 @@ from tvarr_backup.sentences import Sentence
 _Value = TypeVar("_Value")
 
 NO_AGE_LIMIT = "none"
+NO_REHEARSALS = "none"
+SHORTEST_REHEARSAL_INTERVAL = timedelta(days=1)
 MOST_KEPT = 100_000
 _MOST_QUOTED = 100
 LOCATION_NAME_REFUSED = 'Expected a name of lower-case letters, digits and hyphens such as "nas-2".'
@@ -50,6 +53,12 @@ class OperationKind(models.TextChoices):
     COPY = "copy", "Copy to a location"
     CHECK_COPY = "check_copy", "Check of a copy"
     TEST_LOCATION = "test_location", "Location test"
+    REHEARSE = "rehearse", "Rehearsal"
+
+
+KINDS_OF_LOCATIONS = (OperationKind.COPY, OperationKind.CHECK_COPY, OperationKind.TEST_LOCATION)
+KINDS_BESIDE = (*KINDS_OF_LOCATIONS, OperationKind.REHEARSE)
+"""Operations of these kinds have no task in the queue: the worker finds them, and runs them beside its task."""
 
 
 class OperationState(models.TextChoices):
@@ -90,11 +99,11 @@ class Operation(models.Model):
 
     Every arrow is one UPDATE that names the state it leaves, so if two processes try, only one succeeds. The last five
     states are final. `database` is the resolved path of tvarr's database: at most one exclusive operation on it is
-    open, and at most one operation of a `location` (the id of its row). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it.
+    open, at most one operation of a `location` (the id of its row), and at most one rehearsal. `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it.
     `message` has one sentence a line; `sentences` keeps the templates and facts of it and of `error`. `done_bytes` and
     `total_bytes` are those of the present phase; `total_bytes` is null while unknown. `percent` is the finished part of
     the whole operation: null until it starts, never decreasing, and 100 only on success. `due_at` is the scheduled time
-    that it is for, and null if a user started it.
+    that it is for, and null if a user started it. `is_noticed` is false from its end until the alerts have taken note of it.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -127,13 +136,17 @@ class Operation(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    is_noticed = models.BooleanField(default=True, editable=False)
 
     unrecorded = ""
     """Why a command's operation, or its end, could not be recorded; empty if it was."""
 
     class Meta:
         ordering = ["-id"]  # ULIDs sort by time
-        indexes = [models.Index(fields=["state"], name="operation_state")]
+        indexes = [
+            models.Index(fields=["state"], name="operation_state"),
+            models.Index(fields=["is_noticed"], condition=models.Q(is_noticed=False), name="operation_not_noticed"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["database"],
@@ -144,6 +157,11 @@ class Operation(models.Model):
                 fields=["location"],
                 condition=models.Q(state__in=OPEN_STATES) & ~models.Q(location=""),
                 name="one_open_operation_per_location",
+            ),
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=models.Q(state__in=OPEN_STATES, kind=OperationKind.REHEARSE),
+                name="one_open_rehearsal",
             ),
             models.CheckConstraint(
                 condition=models.Q(state__in=OperationState.values), name="operation_state_is_known"
@@ -160,8 +178,9 @@ class Operation(models.Model):
 
     @classmethod
     def open_ones(cls) -> list[Operation]:
-        """Return queued and running operations, newest first, with their users; not those of locations, which block nothing."""
-        return list(cls.objects.filter(state__in=OPEN_STATES, location="").select_related("requested_by"))
+        """Return queued and running operations, newest first, with their users; not those beside them, which block nothing."""
+        rows = cls.objects.filter(state__in=OPEN_STATES).exclude(kind__in=KINDS_BESIDE)
+        return list(rows.select_related("requested_by"))
 
     @property
     def outcome(self) -> Sentence:
@@ -172,6 +191,16 @@ class Operation(models.Model):
         """Return a text with its facts, if they were stored."""
         stored = (self.sentences or {}).get(column)
         return Sentence.from_data(stored) if stored else Sentence(getattr(self, column))
+
+    @property
+    def location_key(self) -> str:
+        """The key of the location that it uses, or ""."""
+        return self.location or str(self.arguments.get("location") or "")
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it runs beside others and blocks none."""
+        return self.kind in KINDS_BESIDE
 
     @property
     def is_open(self) -> bool:
@@ -212,7 +241,8 @@ class ImportRecord(models.Model):
     item, as JSON; it is empty once that has been deleted. JSON is stored as text because names in a file may contain
     characters that a JSON column refuses. `log` is what its undo needs (`portable.undo`), until that has been deleted.
 
-    An undo is an import as well: with `is_undo`, the import that it undoes in `undoes`, and `removed` rows.
+    An undo is an import as well: with `is_undo`, the import that it undoes in `undoes`, and `removed` rows. `is_noticed` is false
+    until the alerts have taken note of the undo.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -238,6 +268,7 @@ class ImportRecord(models.Model):
     log_bytes = models.PositiveBigIntegerField(default=0)
     is_undo = models.BooleanField(default=False)
     undoes = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="undos")
+    is_noticed = models.BooleanField(default=True, editable=False)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -421,6 +452,18 @@ def validate_max_age(text: str) -> None:
         _validate(parse_duration, text, expected, "invalid_duration")
 
 
+def validate_rehearsal_interval(text: str) -> None:
+    """Require a duration of at least a day, or "none" for no rehearsals."""
+
+    def parse(text: str) -> None:
+        if parse_duration(text) < SHORTEST_REHEARSAL_INTERVAL:
+            raise ValueError
+
+    if text != NO_REHEARSALS:
+        expected = f'"{NO_REHEARSALS}", or a duration such as "1w" or "30d" (1d to 9999w)'
+        _validate(parse, text, expected, "invalid_duration")
+
+
 def validate_cron(text: str) -> None:
     """Require a cron."""
     _validate(parse_cron, text, ALLOWED_CRONS, "invalid_cron")
@@ -453,6 +496,7 @@ class BackupSettings(models.Model):
     monthly = models.PositiveIntegerField(null=True, blank=True, validators=_NUMBER_VALIDATORS)
     yearly = models.PositiveIntegerField(null=True, blank=True, validators=_NUMBER_VALIDATORS)
     max_age = models.CharField(max_length=20, blank=True, validators=[validate_max_age])
+    rehearsal_interval = models.CharField(max_length=20, blank=True, validators=[validate_rehearsal_interval])
 
     class Meta:
         verbose_name = "backup settings"
@@ -504,6 +548,13 @@ class BackupSettings(models.Model):
         """Return when automatic backups are made."""
         default = conf.default_timetable()
         return Timetable(_read(parse_cron, self.cron, default.cron), _read(parse_zone, self.time_zone, default.zone))
+
+    def rehearses_every(self) -> timedelta | None:
+        """Return the time between rehearsals; `None` for no rehearsals."""
+        if self.rehearsal_interval == NO_REHEARSALS:
+            return None
+        default: timedelta | None = settings.BACKUP_REHEARSAL_INTERVAL
+        return _read(parse_duration, self.rehearsal_interval, default)
 
     def policy(self) -> Policy:
         """Return the retention. An invalid maximum age means no limit, so that nothing is deleted because of it."""
@@ -614,7 +665,8 @@ class Location(models.Model):
 
     `in_sync_at` is when everything was there the last time. `error_code`, `error` and `sentences` say why the last attempt failed,
     `failures` how many failed in a row. `offered_host_key` is the key of a server that is to be confirmed.
-    `settings_copies` are the names of the settings archives that were copied there, without `.age`.
+    `settings_copies` are the names of the settings archives that were copied there, without `.age`. `sealed_identity` is the
+    identity that decrypts the copies, encrypted like `sealed_options`, if a user has stored it for rehearsals.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -649,6 +701,7 @@ class Location(models.Model):
     sentences = models.JSONField(null=True, blank=True, editable=False)
     offered_host_key = models.TextField(blank=True)
     settings_copies = models.JSONField(default=list, editable=False)
+    sealed_identity = models.TextField(blank=True, editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -740,3 +793,40 @@ class LocationCopy(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+
+class Rehearsal(models.Model):
+    """The last rehearsal of a place: the backup folder (`LOCAL`), or a location (its key).
+
+    Only rehearsals of the newest good backup there are recorded. `error_code` is empty if it succeeded; else `error` and
+    `sentences` say what was found. `operation` is the id of its operation, which may have been deleted. `seconds` is how long
+    it took.
+    """
+
+    LOCAL = "local"
+
+    place = models.CharField(primary_key=True, max_length=26)
+    location = models.ForeignKey(Location, on_delete=models.CASCADE, null=True, related_name="rehearsals")
+    filename = models.CharField(max_length=255)
+    ended_at = models.DateTimeField()
+    seconds = models.FloatField()
+    error_code = models.CharField(max_length=50, blank=True)
+    error = models.TextField(blank=True)
+    sentences = models.JSONField(null=True, blank=True, editable=False)
+    operation = models.CharField(max_length=26)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.filename} in {self.place}"
+
+    @property
+    def is_ok(self) -> bool:
+        return not self.error_code
+
+    @property
+    def problem(self) -> Sentence:
+        """Why it failed, with its facts."""
+        stored = (self.sentences or {}).get("error")
+        return Sentence.from_data(stored) if stored else Sentence(self.error)

@@ -12,17 +12,18 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes
 from tvarr_backup.backups.live import why_not_restorable
+from tvarr_backup.backups.offline import require_replaceable
 from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.restore_journal import Unfinished, read_journal
 from tvarr_backup.backups.room import require_room_for_backup
@@ -39,9 +40,17 @@ from tvarr_backup.errors import (
     NoRoom,
 )
 from tvarr_backup.operations import app_database, reserve, schedule
+from tvarr_backup.operations.alert_models import (
+    PING,
+    AlertSettings,
+    MessageState,
+    OutboxMessage,
+    Receiver,
+    ReceiverState,
+)
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import Probe, backup_folder, last_probe
-from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.heartbeat import sender_seems_alive, worker_seems_alive
 from tvarr_backup.operations.models import (
     OPEN_STATES,
     BackupSettings,
@@ -51,6 +60,7 @@ from tvarr_backup.operations.models import (
     OperationKind,
     OperationState,
     Origin,
+    Rehearsal,
 )
 from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
@@ -75,6 +85,52 @@ class ObservedLocation:
     problem: Sentence
     copies: int
     damaged: int
+    is_tested: bool = True
+
+
+@dataclass(frozen=True)
+class ObservedReceiver:
+    """A receiver, as its row describes it."""
+
+    name: str
+    state: ReceiverState
+    failing_since: datetime | None
+    problem: Sentence
+
+
+RECEIVER_LATE = timedelta(hours=1)
+"""A receiver that has been failing for longer than this needs a user's attention."""
+
+
+@dataclass(frozen=True)
+class ObservedAlerts:
+    """The receivers, by name, without that of the pings, and how many messages wait."""
+
+    receivers: tuple[ObservedReceiver, ...] = ()
+    waiting: int = 0
+    has_ping: bool = False
+    is_advice_dismissed: bool = False
+
+    @property
+    def needs_advice(self) -> bool:
+        """Whether to advise to add a receiver: there is none, and no user has dismissed the advice."""
+        return not self.receivers and not self.is_advice_dismissed
+
+    def failing(self, at: datetime) -> list[ObservedReceiver]:
+        """Return the receivers that have been failing for long."""
+        return [one for one in self.receivers if one.failing_since and abs(at - one.failing_since) > RECEIVER_LATE]
+
+
+@dataclass(frozen=True)
+class ObservedRehearsal:
+    """The last rehearsal of a place: the name of a location, or "" for the backup folder. `code` is empty if it succeeded."""
+
+    location: str
+    filename: str
+    ended_at: datetime
+    seconds: float
+    code: str
+    problem: Sentence
 
 
 @dataclass(frozen=True)
@@ -90,6 +146,9 @@ class Records:
     schema_change: SchemaChange | None
     locations: tuple[ObservedLocation, ...] = ()
     """By name. No location is opened."""
+    alerts: ObservedAlerts = ObservedAlerts()
+    rehearsals: tuple[ObservedRehearsal, ...] = ()
+    """That of the backup folder first, then by the names of the locations."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +202,17 @@ class Observation:
     live_problem: Sentence
     obstacle: Sentence
     """Why no backup can be restored, although tvarr's database can be read."""
+    restore_notes: tuple[Sentence, ...]
+    """What a restore would do or need in a way that a user may not expect."""
     unsupported: Sentence
     worker_is_alive: bool
+    sender_is_alive: bool
     folder: Folder
     free_beside_live: int | None
 
     @property
     def running(self) -> Operation | None:
-        """The running operation that others wait for. Operations of locations run beside it."""
+        """The running operation that others wait for. Operations of locations and rehearsals run beside it."""
         return next((one for one in self._in_line if one.state == OperationState.RUNNING), None)
 
     @property
@@ -160,7 +222,7 @@ class Observation:
 
     @property
     def _in_line(self) -> tuple[Operation, ...]:
-        return tuple(one for one in self.open_operations if not one.location)
+        return tuple(one for one in self.open_operations if not one.is_beside)
 
     @property
     def open_operations(self) -> tuple[Operation, ...]:
@@ -182,8 +244,10 @@ def observe() -> Observation:
         live=live,
         live_problem=live_problem,
         obstacle=_why_not_restorable(live, folder),
+        restore_notes=tuple(_note_on_restores(live)),
         unsupported=unsupported,
-        worker_is_alive=_worker_is_alive(),
+        worker_is_alive=_is_alive(worker_seems_alive),
+        sender_is_alive=_is_alive(sender_seems_alive),
         folder=folder,
         free_beside_live=None if unsupported else _free(_live_folder()),
     )
@@ -212,7 +276,37 @@ def _read_records() -> Records:
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         schema_change=recent_change(datetime.now(UTC)),
         locations=tuple(_observe_locations()),
+        rehearsals=tuple(_observe_rehearsals()),
+        alerts=_observe_alerts(),
     )
+
+
+def _observe_alerts() -> ObservedAlerts:
+    rows = list(Receiver.objects.order_by("name"))
+    receivers = [
+        ObservedReceiver(row.name, row.state, row.failing_since if row.is_enabled else None, row.problem)
+        for row in rows
+        if row.kind != PING
+    ]
+    return ObservedAlerts(
+        receivers=tuple(receivers),
+        waiting=OutboxMessage.objects.filter(state=MessageState.WAITING).count() if rows else 0,
+        has_ping=len(receivers) < len(rows),
+        is_advice_dismissed=AlertSettings.objects.filter(is_advice_dismissed=True).exists(),
+    )
+
+
+def _observe_rehearsals() -> Iterator[ObservedRehearsal]:
+    rows = Rehearsal.objects.select_related("location").order_by(F("location__name").asc(nulls_first=True))
+    for row in rows:
+        yield ObservedRehearsal(
+            location=row.location.name if row.location else "",
+            filename=row.filename,
+            ended_at=row.ended_at,
+            seconds=row.seconds,
+            code=row.error_code,
+            problem=row.problem,
+        )
 
 
 def _observe_locations() -> Iterator[ObservedLocation]:
@@ -226,6 +320,7 @@ def _observe_locations() -> Iterator[ObservedLocation]:
             problem=location.problem,
             copies=location.number,
             damaged=location.damaged,
+            is_tested=location.tested_at is not None,
         )
 
 
@@ -281,6 +376,23 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
     except OSError:  # reported by the check of the folder
         return NOTHING
     return NOTHING
+
+
+def _note_on_restores(live: Live | None) -> Iterator[Sentence]:
+    if live is None or live.used is None:
+        return
+    path = conf.live_database()
+    if not live.is_wal:
+        yield Sentence("The database is in rollback-journal mode. A restore switches it to WAL mode, as tvarr does.")
+    try:
+        require_replaceable(path)
+    except DatabaseUnusable as problem:
+        yield Sentence(
+            "An offline restore, which a damaged file needs, must run as uid {owner} or as root.",
+            owner=problem.facts["owner"],
+        )
+    except OSError:  # reported by the check of the database
+        return
 
 
 def count_live_rows() -> tuple[dict[str, int], Sentence]:
@@ -340,9 +452,9 @@ def _why_unsupported() -> Sentence:
     return NOTHING
 
 
-def _worker_is_alive() -> bool:
+def _is_alive(seems_alive: Callable[[], bool]) -> bool:
     try:
-        return worker_seems_alive()
+        return seems_alive()
     except (OSError, Error):  # the file has just been removed, or the server is down
         return False
 

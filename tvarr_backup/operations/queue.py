@@ -11,7 +11,7 @@ from django_q.conf import Conf
 from django_q.tasks import async_task
 
 from tvarr_backup.errors import QueueUnreachable
-from tvarr_backup.operations.models import Operation, OperationState
+from tvarr_backup.operations.models import KINDS_BESIDE, Operation, OperationState
 
 RUN_OPERATION = "tvarr_backup.tasks.run_operation"
 
@@ -51,7 +51,9 @@ def wake_worker(operation: Operation) -> None:
 def find_forgotten() -> Operation | None:
     """Return a queued operation older than `GRACE`, for a worker that found the queue empty. Only one can claim it."""
     now = datetime.now(UTC)  # after the clock was put back, `created_at` may be in the future
-    queued = Operation.objects.filter(state=OperationState.QUEUED, location="").exclude(
-        created_at__range=(now - GRACE, now + GRACE)
+    queued = (
+        Operation.objects.filter(state=OperationState.QUEUED)
+        .exclude(kind__in=KINDS_BESIDE)
+        .exclude(created_at__range=(now - GRACE, now + GRACE))
     )
     return queued.select_related("requested_by").order_by("created_at").first()

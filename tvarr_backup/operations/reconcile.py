@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from tvarr_backup import conf
+from tvarr_backup.backups.rehearsal import remove_scratch
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations.copying import delay_after_death
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Operation, OperationState, sentence_columns
+from tvarr_backup.operations.ending import end_operations
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
+from tvarr_backup.operations.rehearsals import rehearsal_folder
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.sentences import Sentence, join
 
@@ -65,6 +69,10 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 
 def _end(operation: Operation) -> bool:
     """Clean up and end the operation. Return whether this call ended it."""
+    if operation.kind == OperationKind.REHEARSE:
+        with suppress(OSError):  # the next rehearsal tries again
+            remove_scratch(rehearsal_folder())
+        return _end_with(operation, Sentence("Its scratch files were removed. Live data and backups are unchanged."))
     if operation.location:
         delay_after_death(operation)
         return _end_with(operation, Sentence("Unfinished copies are not listed. The next attempt goes on."))
@@ -100,11 +108,8 @@ def _end_with(operation: Operation, cleaned: Sentence) -> bool:
     )
     # Leave it alone if it has made progress in the meantime.
     same = {name: getattr(operation, name) for name in _COMPARED}
-    return bool(
-        Operation.objects.filter(pk=operation.pk, **same).update(
-            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
-        )
-    )
+    rows = Operation.objects.filter(pk=operation.pk, **same)
+    return end_operations(rows, OperationState.INTERRUPTED, message=message)
 
 
 def _joined(paths: Iterable[str]) -> Sentence:

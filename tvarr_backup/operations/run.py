@@ -14,7 +14,7 @@ from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.errors import DatabaseUnusable, OperationForeign
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import KINDS_BESIDE, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.queue import require_reachable, wake_worker
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import create_operation, delete_old_operations, new_operation, track
@@ -37,10 +37,10 @@ def submit(
 def queue_operation(kind: OperationKind, **values: Any) -> Operation:
     """Store a queued operation and its task, or neither. Call it in a transaction. Raises what `create_operation` raises.
 
-    Operations of locations have no task, because the worker looks for them itself and runs them beside the others.
+    Operations of `KINDS_BESIDE` have no task, because the worker looks for them itself and runs them beside the others.
     """
     operation = create_operation(kind, state=OperationState.QUEUED, **values)
-    if not KINDS[kind].has_location:
+    if kind not in KINDS_BESIDE:
         wake_worker(operation)
     return operation
 

@@ -29,6 +29,7 @@ from tvarr_backup.durations import format_duration
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.models import (
     NO_AGE_LIMIT,
+    NO_REHEARSALS,
     OPEN_STATES,
     BackupSettings,
     Operation,
@@ -53,7 +54,7 @@ _CHECK_HOUR = 4
 def schedule_as_data() -> dict[str, Any]:
     """Return the schedule and the retention that apply, with the environment's defaults: tvarr's members, and ours.
 
-    `retention` is 0 to keep all, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339, in the
+    `retention` is 0 to keep all, `max_age` and `rehearsal_interval` a duration or `none`. `next_runs` are the next three times (RFC 3339, in the
     zone), or none while it is off. `defaults` has the environment's values of the settings. `last_run` is the last
     automatic backup, `last_check` the last nightly verification. `problems` are sentences about invalid stored values.
     """
@@ -130,8 +131,15 @@ def _values(stored: BackupSettings) -> dict[str, Any]:
         "retention": policy.keep or 0,
         "timezone": timetable.zone.key,
         "max_age": _age_limit(stored),
+        "rehearsal_interval": describe_rehearsal_interval(stored),
         **{f"retention_{period}": number for period, number in policy.periods.items()},
     }
+
+
+def describe_rehearsal_interval(stored: BackupSettings) -> str:
+    """Return the time between rehearsals as `validate_rehearsal_interval` reads it."""
+    interval = stored.rehearses_every()
+    return (stored.rehearsal_interval or format_duration(interval)) if interval else NO_REHEARSALS
 
 
 def _age_limit(stored: BackupSettings) -> str:

@@ -97,7 +97,10 @@ def save(folder: Path, now: datetime) -> str:
 
 
 def _prepare_copy(database: Path, name: str) -> None:
-    """Prepare a copy for a rebuilt installation: no worker starts its operations, and locations know the archive that has it."""
+    """Prepare a copy for a rebuilt installation.
+
+    No worker starts its operations, waiting messages are not sent, and locations know the archive that has it.
+    """
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "UPDATE operations_operation SET state = ?, finished_at = ? WHERE state IN (?, ?)",
@@ -108,6 +111,7 @@ def _prepare_copy(database: Path, name: str) -> None:
             "UPDATE operations_location SET settings_copies = json_insert(settings_copies, '$[#]', ?) WHERE recipient != ''",
             (name,),
         )
+        connection.execute("UPDATE operations_outboxmessage SET state = 'dropped' WHERE state = 'waiting'")
 
 
 # --- Copies ----------------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.formatting import format_time
+from tvarr_backup.operations.ending import end_columns, end_operations
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.imports import delete_old_imports
 from tvarr_backup.operations.kinds import KINDS, Percentage
@@ -52,7 +53,6 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
     delete_oldest,
-    sentence_columns,
 )
 from tvarr_backup.operations.process import this_process
 from tvarr_backup.operations.report import refused_code
@@ -113,8 +113,12 @@ def create_operation(kind: OperationKind, **values: Any) -> Operation:
     except IntegrityError:
         if operation.location:
             raise _busy(operation) from None
-        open_ones = Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True)
-        open_one = open_ones.filter(database=operation.database).select_related("requested_by").first()
+        open_ones = Operation.objects.filter(state__in=OPEN_STATES)
+        if operation.is_exclusive:
+            open_ones = open_ones.filter(is_exclusive=True, database=operation.database)
+        else:
+            open_ones = open_ones.filter(kind=kind)
+        open_one = open_ones.select_related("requested_by").first()
         if open_one is None:  # it has ended since
             raise OperationRunning("Another operation was still running. It has ended now. Try again.") from None
         raise OperationRunning(
@@ -219,10 +223,10 @@ def cancel(operation: Operation) -> Operation:
     """End a queued operation, or ask a running one to end. Return it as it is now. Raises `OperationEnded`."""
     row = Operation.objects.filter(pk=operation.pk)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        cancelled = row.filter(state=OperationState.QUEUED).update(
-            state=OperationState.CANCELLED,
-            finished_at=datetime.now(UTC),
-            **sentence_columns(message=Sentence("Canceled before it started.")),
+        cancelled = end_operations(
+            row.filter(state=OperationState.QUEUED),
+            OperationState.CANCELLED,
+            message=Sentence("Canceled before it started."),
         )
         requested = not cancelled and row.filter(state=OperationState.RUNNING).update(cancel_requested=True)
         operation = row.get()
@@ -315,19 +319,19 @@ class Tracker:
         self, state: OperationState, message: Sentence = NOTHING, error: Sentence = NOTHING, error_code: str = ""
     ) -> None:
         """Store and log the final state. If this process no longer owns the operation, only log it."""
-        changes = (
-            sentence_columns(message=message, error=error)
-            | self._phase
+        columns = (
+            self._phase
             | ({"percent": 100} if state in COMPLETED_STATES else {})
-            | {"error_code": error_code, "state": state, "result": self.data, "finished_at": datetime.now(UTC)}
+            | {"error_code": error_code, "result": self.data}
         )
+        changes = end_columns(state, message=message, error=error) | columns
         if self._operation.unrecorded:
             self._end_unrecorded(state, changes)
             return
         own, started = False, time.monotonic()
         for attempt in itertools.count(1):
             try:
-                own = bool(self._own_row().update(**changes)) or own
+                own = end_operations(self._own_row(), state, message=message, error=error, **columns) or own
                 self._operation.refresh_from_db()
             except Error as problem:
                 if attempt >= _ATTEMPTS_TO_END and time.monotonic() - started > _retry_seconds():

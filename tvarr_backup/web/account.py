@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from tvarr_backup.access.proxy import find_named_user, is_signed_in_by_proxy
+from tvarr_backup.access.scopes import Scope
 from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token
 from tvarr_backup.errors import TokenInvalid, TokenNotFound
 from tvarr_backup.initial_password import has_one_time_password
@@ -92,7 +93,7 @@ def account(request: HttpRequest) -> HttpResponse:
     A redirect would have to store the secret for the next page. If the form is sent again, its name is already taken.
     """
     form = TokenForm(request.POST or None)
-    secret = ""
+    secret = badge_url = ""
     if form.is_valid():
         try:
             _, secret = create_token(
@@ -101,10 +102,13 @@ def account(request: HttpRequest) -> HttpResponse:
                 form.cleaned_data["lifetime"] or None,
                 form.cleaned_data["scope"],
             )
+            if form.cleaned_data["scope"] == Scope.BADGE:
+                badge_url = f"{request.build_absolute_uri(reverse('status-badge'))}?{urlencode({'token': secret})}"
             form = TokenForm()
         except TokenInvalid as problem:
             form.add_error(None, str(problem))
-    context = {"form": form, "secret": secret, "tokens": list_tokens(None).filter(user=request.user.pk)}
+    tokens = list_tokens(None).filter(user=request.user.pk)
+    context = {"form": form, "secret": secret, "badge_url": badge_url, "tokens": tokens}
     return render(request, "web/account.html", context)
 
 

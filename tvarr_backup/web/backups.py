@@ -37,6 +37,7 @@ from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.locations import find_copies
 from tvarr_backup.operations.models import (
     KIND_LABELS,
+    KINDS_BESIDE,
     BackupSettings,
     BackupState,
     Operation,
@@ -109,6 +110,7 @@ def backups(request: HttpRequest) -> HttpResponse:
         "kind": kind,
         "listing": listing,
         "status": status_of(health, with_folder=actor.is_administrator),
+        "alerts": actions.find_alerts(actor) if actor.may(actions.MANAGE_RECEIVERS) else [],
         "max_note": MAX_NOTE,
         "may": {action: actor.may(f"operations.{action}_backup") for action in _ACTIONS},
         "query": f"kind={kind}&" if kind else "",
@@ -126,12 +128,12 @@ def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation
     """
     if not request.user.has_perm("operations.view_operation"):
         return None
-    in_line = [operation for operation in open_operations if not operation.location]
+    in_line = [operation for operation in open_operations if not operation.is_beside]
     if in_line:
         return in_line[-1]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
     own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
-    newest = own.filter(location="").exclude(kind=OperationKind.DELETE).first()
+    newest = own.exclude(kind__in=(*KINDS_BESIDE, OperationKind.DELETE)).first()
     if newest is None or newest.pk <= request.session.get(DISMISSED, ""):
         return None
     newest.requested_by = cast("User", request.user)  # already loaded
@@ -245,6 +247,17 @@ def verify(request: HttpRequest, filename: str) -> HttpResponse:
     return lead_to(
         request,
         lambda: actions.request_verification(_actor(request), [filename]),
+        reverse("backup", args=[filename]),
+    )
+
+
+@login_required
+@require_POST
+@refuse_on_page
+def rehearse(request: HttpRequest, filename: str) -> HttpResponse:
+    return lead_to(
+        request,
+        lambda: actions.request_rehearsal(_actor(request), filename),
         reverse("backup", args=[filename]),
     )
 

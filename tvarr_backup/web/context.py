@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from tvarr_backup.initial_password import has_one_time_password
-from tvarr_backup.operations.models import OPEN_STATES, Operation
+from tvarr_backup.operations.models import KINDS_BESIDE, OPEN_STATES, Operation
 
 
 class Place(NamedTuple):
@@ -30,6 +30,7 @@ _PLACES = (
     ("Configuration", "configuration", "access.export_configuration"),
     ("History", "history", "operations.view_operation"),
     ("Settings", "settings", "operations.view_backupsettings"),
+    ("Alerts", "receivers", "operations.manage_receivers"),
 )
 
 
@@ -47,14 +48,19 @@ def _running(request: HttpRequest) -> Operation | None:
     if not request.user.has_perm("operations.view_operation"):
         return None
     return (
-        Operation.objects.filter(state__in=OPEN_STATES, location="").only("kind", "state", "phase", "percent").first()
+        Operation.objects.filter(state__in=OPEN_STATES)
+        .exclude(kind__in=KINDS_BESIDE)
+        .only("kind", "state", "phase", "percent")
+        .first()
     )
 
 
 def _navigation(request: HttpRequest) -> list[Place]:
     here = request.resolver_match.url_name if request.resolver_match else ""
+    below = [name for _label, name, _permission in _PLACES if _is_below(request, name)]
+    around = max(below, key=lambda name: len(reverse(name)), default="")
     places = [
-        Place(label, reverse(name), "page" if here == name else "true" if _is_below(request, name) else "")
+        Place(label, reverse(name), "page" if here == name else "true" if around == name else "")
         for label, name, permission in _PLACES
         if request.user.has_perm(permission)
     ]

@@ -16,7 +16,14 @@ from tvarr_backup.access.scopes import DESCRIPTIONS, Scope
 from tvarr_backup.backups.retention import Period
 from tvarr_backup.cron import LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
 from tvarr_backup.durations import format_duration, parse_duration
-from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
+from tvarr_backup.operations.models import (
+    MOST_KEPT,
+    NO_AGE_LIMIT,
+    NO_REHEARSALS,
+    BackupSettings,
+    validate_rehearsal_interval,
+)
+from tvarr_backup.operations.schedule import describe_rehearsal_interval
 from tvarr_backup.quoting import quoted
 from tvarr_backup.web.times import DAYS, HOURS, Often, Times, cron_of, times_of
 
@@ -93,6 +100,7 @@ def values_of(stored: BackupSettings) -> dict[str, Any]:
         "keep_all": stored.keep_all,
         **{str(period): number for period, number in policy.periods.items()},
         "max_age": stored.max_age or (format_duration(policy.max_age) if policy.max_age else NO_AGE_LIMIT),
+        "rehearsal_interval": describe_rehearsal_interval(stored),
     }
 
 
@@ -192,6 +200,12 @@ class ScheduleForm(RetentionForm):
         widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
         help_text="Such as Europe/Berlin.",
     )
+    rehearsal_interval = forms.CharField(
+        label="Rehearse a restore every",
+        max_length=20,
+        required=False,
+        help_text="Such as 1w or 30d. Leave empty for no rehearsals.",
+    )
     before = forms.CharField(widget=forms.HiddenInput, required=False)
 
     @classmethod
@@ -205,6 +219,7 @@ class ScheduleForm(RetentionForm):
             "at": f"{times.at:%H:%M}",
             "keeping": "all" if values["keep_all"] else "newest",
             "max_age": "" if values["max_age"] == NO_AGE_LIMIT else values["max_age"],
+            "rehearsal_interval": "" if values["rehearsal_interval"] == NO_REHEARSALS else values["rehearsal_interval"],
             "before": json.dumps(values),
         }
         return cls(initial=initial)
@@ -228,11 +243,18 @@ class ScheduleForm(RetentionForm):
             "time_zone": given["time_zone"],
             "keep_all": given["keeping"] == "all",
             "max_age": given["max_age"] or NO_AGE_LIMIT,
+            "rehearsal_interval": given["rehearsal_interval"] or NO_REHEARSALS,
         }
         if not values["keep_all"]:
             values |= {name: given[name] for name in ("keep", *Period)}
         before = _read_values(given["before"])
         return {name: value for name, value in values.items() if name not in before or before[name] != value}
+
+    def clean_rehearsal_interval(self) -> str:
+        text: str = self.cleaned_data["rehearsal_interval"]
+        if text:
+            validate_rehearsal_interval(text)
+        return text
 
     def clean_time_zone(self) -> str:
         name = self.cleaned_data["time_zone"]

@@ -230,7 +230,7 @@ def operation_subject(operation: Operation, names: Mapping[str, str] | None = No
 
     `names` are those of the locations by their keys, if they are known already.
     """
-    if operation.location:
+    if operation.location_key:
         return _location_subject(operation, location_names() if names is None else names)
     result, arguments = operation.result or {}, operation.arguments
     made = (result.get("backup") or {}).get("filename")
@@ -245,8 +245,9 @@ def location_names() -> dict[str, str]:
 
 
 def _location_subject(operation: Operation, names: Mapping[str, str]) -> str:
-    name = names.get(operation.location, "a removed location")
-    filename = operation.arguments.get("filename") if operation.kind == OperationKind.CHECK_COPY else ""
+    name = names.get(operation.location_key, "a removed location")
+    has_file = operation.kind in (OperationKind.CHECK_COPY, OperationKind.REHEARSE)
+    filename = operation.arguments.get("filename") if has_file else ""
     return " in ".join(filter(None, (filename, name)))
 
 
@@ -260,9 +261,21 @@ def operation_details(operation: Operation) -> str:
         sentences.append(f"Cleanup deleted {format_count(len(removed), 'backup')}: {named}.")
     if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
         sentences.append(f"Deleted: {named}." if removed else "Nothing to delete.")
-    if operation.location and operation.result:
+    if operation.kind == OperationKind.REHEARSE and result:
+        sentences += _rehearsal_details(result)
+    elif operation.location and result:
         sentences += _location_details(operation, result)
     return "\n".join(sentence for sentence in sentences if sentence)
+
+
+def _rehearsal_details(result: Mapping[str, Any]) -> list[str]:
+    rows, items = sum(result["rows"].values()), result["items"]
+    lines = [
+        f"{format_count(rows, 'row')} in {format_count(len(result['rows']), 'table')} restored into a scratch copy."
+    ]
+    if items is None:
+        return [*lines, "Its metadata has no configuration to compare with."]
+    return [*lines, f"{format_count(sum(items.values()), 'item')} exported, equal to the metadata of the backup."]
 
 
 def _location_details(operation: Operation, result: Mapping[str, Any]) -> list[str]:

@@ -187,7 +187,7 @@ class ChangedLocationForm(LocationForm):
 
 
 class IdentityForm(Styled, forms.Form):
-    """The identity of a recipient, typed back."""
+    """The identity of a recipient, typed back or to be stored."""
 
     identity = forms.CharField(
         max_length=2_000,
@@ -202,7 +202,7 @@ class IdentityForm(Styled, forms.Form):
             self.fields["identity"] = forms.CharField(
                 max_length=20_000,
                 widget=_SecretTextarea(attrs={"rows": 4, **_NO_AUTOFILL}),
-                help_text="The private key of SSH, without a passphrase. It is compared, and not stored.",
+                help_text="The private key of SSH, without a passphrase.",
                 error_messages={"required": "Expected a private key of SSH."},
             )
             self.style([self.fields["identity"]])

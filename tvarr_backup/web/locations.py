@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max, Q, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -24,6 +24,7 @@ from tvarr_backup.errors import (
     LocationBusy,
     LocationError,
     LocationNotFound,
+    OperationRunning,
     RecipientInvalid,
     TvarrBackupError,
 )
@@ -32,7 +33,7 @@ from tvarr_backup.locations.keys import Key
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.copying import plan_for
-from tvarr_backup.operations.models import OPEN_STATES, Location, Operation, Origin
+from tvarr_backup.operations.models import OPEN_STATES, Location, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.web.disks import are_on_one_disk
 from tvarr_backup.web.location_forms import ChangedLocationForm, IdentityForm, NewLocationForm
@@ -115,6 +116,8 @@ def location(request: HttpRequest, location: str) -> HttpResponse:
         "offered": HostKey(found.offered_host_key) if found.offered_host_key else None,
         "trusted": HostKey(found.options["host_key"]) if found.options.get("host_key") else None,
         "retention": _describe_retention(found),
+        "rehearsal": found.rehearsals.first(),
+        "is_rehearsable": found.is_ready and (not found.recipient or found.sealed_identity) and numbers["number"],
     }
     if request.user.has_perm("operations.view_operation"):
         context |= _operations_of(found, request)
@@ -123,7 +126,9 @@ def location(request: HttpRequest, location: str) -> HttpResponse:
 
 def _operations_of(location: Location, request: HttpRequest) -> dict[str, Any]:
     """Return the context of its operations: the open one, or the user's newest result, and the latest ones."""
-    rows = Operation.objects.filter(location=str(location.pk)).select_related("requested_by")
+    key = str(location.pk)
+    is_rehearsal_there = Q(kind=OperationKind.REHEARSE, arguments__location=key)
+    rows = Operation.objects.filter(Q(location=key) | is_rehearsal_there).select_related("requested_by")
     latest = list(rows[:_OPERATIONS_SHOWN])
     names = {str(location.pk): ""}
     context: dict[str, Any] = {"history": [operation_row(one, lambda _filename: None, names) for one in latest]}
@@ -170,6 +175,13 @@ def check(request: HttpRequest, location: str) -> HttpResponse:
     return _start(request, location, lambda: actions.request_copy_check(_actor(request), location))
 
 
+@login_required
+@require_POST
+@refuse_on_page
+def rehearse(request: HttpRequest, location: str) -> HttpResponse:
+    return _start(request, location, lambda: actions.request_rehearsal(_actor(request), location=location))
+
+
 def _start(request: HttpRequest, location: str, start: Callable[[], Operation]) -> HttpResponse:
     """Start an operation, which the page of the location shows. A second click changes nothing."""
     try:
@@ -177,7 +189,8 @@ def _start(request: HttpRequest, location: str, start: Callable[[], Operation]) 
     except LocationNotFound:
         raise
     except TvarrBackupError as problem:
-        if not (isinstance(problem, LocationBusy) and _has_own(request, location)):
+        is_repeated = isinstance(problem, OperationRunning) and problem.is_repeated
+        if not is_repeated and not (isinstance(problem, LocationBusy) and _has_own(request, location)):
             messages.error(request, problem.sentence.for_page())
     return HttpResponseRedirect(reverse("location", args=[location]))
 
@@ -320,6 +333,30 @@ def key(request: HttpRequest, location: str) -> HttpResponse:
     return render(
         request, "web/location_key.html", {"location": found, "form": form, "has_encrypted_copies": has_encrypted}
     )
+
+
+@login_required
+@permission_required(actions.MANAGE_LOCATIONS, raise_exception=True)
+@require_http_methods(["GET", "POST"])
+@refuse_on_page
+@never_cache
+def identity(request: HttpRequest, location: str) -> HttpResponse:
+    """Store the identity of a location for rehearsals, or forget it. It is never shown."""
+    found = actions.find_location(_actor(request), location)
+    if "forget" in request.POST:
+        actions.forget_rehearsal_identity(_actor(request), location)
+        messages.success(request, "Identity deleted from this machine. Its copies are no longer rehearsed.")
+        return _page_of(found)
+    form = IdentityForm(found.recipient, request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            actions.store_rehearsal_identity(_actor(request), location, form.cleaned_data["identity"])
+        except (IdentityInvalid, IdentityWrong) as problem:
+            form.add_error("identity", problem.sentence.for_page())
+        else:
+            messages.success(request, "Identity stored. Copies in this location are rehearsed from now on.")
+            return _page_of(found)
+    return render(request, "web/location_identity.html", {"location": found, "form": form})
 
 
 def _show_kit(request: HttpRequest, location: Location, key: Key) -> HttpResponse:

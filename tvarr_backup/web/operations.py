@@ -133,8 +133,8 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
 
 def _find_location(operation: Operation, user: User | AnonymousUser) -> str:
     """Return the name of an operation's location. Empty if there is none that the user may see."""
-    may_see = operation.location and user.has_perm(actions.MANAGE_LOCATIONS)
-    return labels.location_names().get(operation.location, "") if may_see else ""
+    may_see = operation.location_key and user.has_perm(actions.MANAGE_LOCATIONS)
+    return labels.location_names().get(operation.location_key, "") if may_see else ""
 
 
 def _find_event(key: int | None, user: User | AnonymousUser) -> HistoryEvent | None:
@@ -222,7 +222,7 @@ def history(request: HttpRequest) -> HttpResponse:
     page = Paginator(both.order_by("-created_at", "-id"), _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     keys = [key for _, key in page]
     listed = list(operations.select_related("requested_by").filter(pk__in=keys))
-    names = labels.location_names() if any(one.location for one in listed) else {}
+    names = labels.location_names() if any(one.location_key for one in listed) else {}
     found = {one.pk: operation_row(one, find, names) for one in listed}
     of_imports = [key for key in keys if key not in found]
     applied = imports.select_related("requested_by").defer("result", "log").filter(pk__in=of_imports)

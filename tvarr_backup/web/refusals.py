@@ -19,6 +19,7 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     LocationNotFound,
     NoRoom,
+    ReceiverNotFound,
     StateNotFound,
     TvarrBackupError,
 )
@@ -28,6 +29,7 @@ from tvarr_backup.sentences import Advice
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
     (LocationNotFound, HTTPStatus.NOT_FOUND),
+    (ReceiverNotFound, HTTPStatus.NOT_FOUND),
     (StateNotFound, HTTPStatus.NOT_FOUND),
     (BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),

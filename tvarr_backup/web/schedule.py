@@ -157,6 +157,7 @@ def _from_environment(stored: BackupSettings) -> dict[str, str]:
         "monthly": ("TVARR_BACKUP_SCHEDULE_RETENTION_MONTHLY", stored.monthly is None),
         "yearly": ("TVARR_BACKUP_SCHEDULE_RETENTION_YEARLY", stored.yearly is None),
         "max_age": ("TVARR_BACKUP_SCHEDULE_MAX_AGE", not stored.max_age),
+        "rehearsal_interval": ("TVARR_BACKUP_REHEARSAL_INTERVAL", not stored.rehearsal_interval),
     }
     return {
         name: variable

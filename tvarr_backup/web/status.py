@@ -10,7 +10,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.errors import BackupFolderUnmounted
 from tvarr_backup.operations.health import Health, HealthState, Subject
-from tvarr_backup.operations.observe import ObservedLocation
+from tvarr_backup.operations.observe import ObservedAlerts, ObservedLocation, ObservedRehearsal
 from tvarr_backup.web.disks import are_on_one_disk
 
 
@@ -39,6 +39,8 @@ class Status:
     folder: str
     on_same_disk: bool
     locations: tuple[ObservedLocation, ...]
+    receivers: ObservedAlerts
+    rehearsals: tuple[ObservedRehearsal, ...]
     is_closed: bool
     is_unmounted: bool
     unsupported: str
@@ -60,6 +62,8 @@ def status_of(health: Health, *, with_folder: bool) -> Status:
         folder=str(conf.backup_path()) if with_folder else "",
         on_same_disk=are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
         locations=records.locations if records else (),
+        receivers=records.alerts if records else ObservedAlerts(is_advice_dismissed=True),
+        rehearsals=records.rehearsals if records else (),
         is_closed=Subject.FOLDER in wrong and not folder.listing,
         is_unmounted=folder.code == BackupFolderUnmounted.code,
         unsupported=health.observation.unsupported,

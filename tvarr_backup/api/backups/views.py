@@ -138,6 +138,7 @@ class BackupViewSet(StrictView, ViewSet):
         "protection": CHECKED_BY_ACTION,
         "download": CHECKED_BY_ACTION,
         "verify": CHECKED_BY_ACTION,
+        "rehearse": CHECKED_BY_ACTION,
         "read_configuration": CHECKED_BY_ACTION,
         "restore": CHECKED_BY_ACTION,
     }
@@ -327,6 +328,23 @@ class BackupViewSet(StrictView, ViewSet):
         operation = actions.request_verification(self.actor, [filename])
         (name,) = operation.arguments["filenames"]
         return build_started(operation, f"The verification of {name} is queued. Its operation shows the progress.")
+
+    @extend_schema(
+        operation_id="backups_rehearse",
+        summary="Rehearse the restore of a backup",
+        description="A worker restores the backup into a scratch copy of the database, with the code of a real restore, while "
+        "another program writes to it. Your data is not changed. `latest` names the newest backup.",
+        parameters=[_NAME, _LOCATION],
+        request=EmptySerializer,
+        responses={202: StartedSerializer, **_list_problems(400, 404, 413, 415, 507)},
+        examples=[_EMPTY, _STARTED],
+    )
+    @action(detail=True, methods=["post"])
+    def rehearse(self, _request: Request, filename: str) -> Response:
+        self.read_body(EmptySerializer)
+        operation = actions.request_rehearsal(self.actor, filename)
+        name = operation.arguments["filename"]
+        return build_started(operation, f"The rehearsal of {name} is queued. Its operation shows the progress.")
 
     @extend_schema(
         operation_id="backups_read",

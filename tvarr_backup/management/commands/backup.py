@@ -19,6 +19,7 @@ from tvarr_backup import conf, program
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_folder
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.lookup import find_name, is_number
+from tvarr_backup.backups.rehearsal import remove_scratch
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.restore_journal import find_safety_backup
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
@@ -41,6 +42,7 @@ from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, find_deletions, w
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import KIND_LABELS, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.rehearsals import rehearsal_folder
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.restores import damage_of_live, rows_now
 from tvarr_backup.operations.sightings import verdict_on
@@ -82,6 +84,9 @@ class Command(TerminalCommand):
         selection = verify.add_mutually_exclusive_group(required=True)
         selection.add_argument("name", nargs="?", help=_NAME)
         selection.add_argument("--all", action="store_true", help="verify all backups")
+        rehearse = add("rehearse", "Restore a backup into a scratch copy of the database.", self._rehearse)
+        rehearse.add_argument("name", nargs="?", help=f"{_NAME}; the newest good backup if left out")
+        rehearse.add_argument("--location", metavar="NAME", help="rehearse the copy in this location")
         protect = add("protect", "Protect a backup from deletion, or end the protection.", self._protect)
         protect.add_argument("name", help=_NAME)
         add_flag(protect, "--off", "end the protection")
@@ -195,6 +200,24 @@ class Command(TerminalCommand):
         bad = sum(bool(verification["problems"]) for verification in found) + len(broken)
         if bad:
             raise CommandError(f"{bad} of {len(found) + len(broken)} backups {'has' if bad == 1 else 'have'} problems.")
+
+    def _rehearse(self, options: dict[str, Any]) -> None:
+        name, location = options["name"], options["location"]
+        if name is not None and location is None:
+            name = _find_name(name)
+        started = datetime.now(UTC)
+        result = self._run(lambda start: actions.request_rehearsal(COMMAND_LINE, name, location=location, start=start))
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        items = result["items"]
+        self.print_result(
+            result,
+            f"{result['filename']}: OK. It was restored into a scratch copy of the database in {seconds:.1f} s",
+            f"{sum(result['rows'].values())} rows in {len(result['rows'])} tables",
+            f"{sum(items.values())} items exported, equal to the metadata of the backup"
+            if items is not None
+            else "The metadata of the backup has no configuration to compare with",
+            f"{result['commits']} commits of another program during the restore, none lost",
+        )
 
     def _protect(self, options: dict[str, Any]) -> None:
         name, protected = _find_name(options["name"]), not options["off"]
@@ -330,7 +353,7 @@ class Command(TerminalCommand):
         folder = backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
         ended = self._end_lost_operations()
-        cleaned = recover(folder)
+        cleaned = recover(folder) + [f"rehearsals/{name}" for name in remove_scratch(rehearsal_folder())]
         settled = finish_restore(folder, conf.required_schema())
         set_aside = settled.set_aside if settled else ()
         found = [backup for backup in read_folder(folder).backups if backup.filename not in before]

@@ -17,6 +17,7 @@ from tvarr_backup.formatting import format_count, format_exact_time
 from tvarr_backup.management.import_output import ImportCommand, abbreviate, add_answers, read_given_answers
 from tvarr_backup.management.progress import run_with_progress
 from tvarr_backup.management.terminal import add_action, complete_files, open_input, read_count
+from tvarr_backup.matches.report import describe_effect, preview_as_data
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
@@ -63,6 +64,9 @@ class Command(ImportCommand):
             diff.add_argument("to", metavar="TO", nargs="?", default="now", help="the later state (default: now)")
         )
         diff.add_argument("--kind", action="append", metavar="KIND", help=f"{kinds}; may be repeated")
+        diff.add_argument(
+            "--matches", action="store_true", help="also count what the expressions match here, before and after"
+        )
         diff.add_argument("--json", action="store_true", help="print one JSON object")
         diff.add_argument(
             "--exit-code",
@@ -122,14 +126,19 @@ class Command(ImportCommand):
         kinds = _read_kinds(options["kind"])
         before, after = (self._read_warning(self._read_state(options[name])).only(kinds) for name in ("from", "to"))
         found = compare_states(before, after)
+        matches = actions.compare_matches(COMMAND_LINE, found) if options["matches"] else None
         if options["json"]:
-            self.print_json(comparison_as_data(found))
+            counted = {} if matches is None else {"matches": preview_as_data(matches)}
+            self.print_json(comparison_as_data(found) | counted)
         else:
             for slug in found.changes:
                 if found.changes[slug]:
                     self.line(f"{KINDS[slug].label}:")
                 for change in found.changes[slug]:
                     self._show_change(change, with_values=change.type is ChangeType.CHANGED)
+                    effect = matches.effect(change.item.key) if matches else None
+                    for line in describe_effect(effect) if effect else ():
+                        self.line(line)
             counts = ", ".join(f"{sum(change.type is each for change in found)} {each}" for each in ChangeType)
             self.line(f"{format_count(len(list(found)), 'difference')}: {counts}" if found else "No differences.")
         if options["exit_code"] and found:

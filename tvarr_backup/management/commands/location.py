@@ -90,10 +90,14 @@ class Command(TerminalCommand):
         remove = add_named(commands, "remove", "Remove a location. Its copies stay there.", self._remove)
         remove.add_argument("--yes", action="store_true", help="remove without asking")
 
-        key = add_action(commands, "key", "Make a recovery key, or confirm that it is saved.")
+        key = add_action(commands, "key", "Make a recovery key, confirm that it is saved, or store it for rehearsals.")
         of_keys = key.add_subparsers(dest="key_action", required=True, metavar="ACTION")
         new = add(of_keys, "new", "Print a new key. The identity is shown only once.", self._new_key)
         new.add_argument("name", nargs="?", help="a location that will encrypt its copies with the key")
+        add_named(
+            of_keys, "store", "Store the identity on this machine, so that copies are rehearsed.", self._store_key
+        )
+        add_named(of_keys, "forget", "Delete the identity that is stored for rehearsals.", self._forget_key)
         add_named(of_keys, "confirm", "Read the identity and confirm that it is saved.", self._confirm_key)
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -292,6 +296,19 @@ class Command(TerminalCommand):
             f"Recipient: {key.recipient}",
         )
 
+    def _store_key(self, options: dict[str, Any]) -> None:
+        location = actions.find_location(COMMAND_LINE, options["name"])
+        self.message(
+            "Once the identity is stored, anyone who can read this machine's files, or a settings archive in the backup folder, "
+            f"can decrypt the copies in {location.name}."
+        )
+        location = actions.store_rehearsal_identity(COMMAND_LINE, location.name, self._read_stdin("Identity:"))
+        self._print_location(location, f"The identity of {location.name} is stored, encrypted. It will not be shown.")
+
+    def _forget_key(self, options: dict[str, Any]) -> None:
+        location = actions.forget_rehearsal_identity(COMMAND_LINE, options["name"])
+        self._print_location(location, f"No identity of {location.name} is stored. Its copies are not rehearsed.")
+
     def _confirm_key(self, options: dict[str, Any]) -> None:
         location = actions.find_location(COMMAND_LINE, options["name"])
         location = actions.confirm_location_key(COMMAND_LINE, location.name, self._read_stdin("Identity:"))
@@ -439,6 +456,7 @@ def _format_location(location: Location) -> Iterator[str]:
         "Address": data["url"],
         "Secrets": ", ".join(data["has_secrets"]) and f"{', '.join(data['has_secrets'])} (not shown)",
         "Encrypted": data["recipient"] and f"to {data['recipient']}",
+        "Identity": "stored for rehearsals (not shown)" if data["identity_stored"] else "",
         "Retention": _describe_retention(location),
         "Copies": f"{data['copies']}, {format_size(data['bytes'])}",
         "Last copy": data["last_copy"],

@@ -22,7 +22,7 @@ from tvarr_backup.management.terminal import TerminalCommand, add_action
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.cleanup import find_new_deletions
-from tvarr_backup.operations.models import NO_AGE_LIMIT, BackupSettings, OperationState, Origin
+from tvarr_backup.operations.models import NO_AGE_LIMIT, NO_REHEARSALS, BackupSettings, OperationState, Origin
 from tvarr_backup.operations.schedule import describe_retention, schedule_as_data
 from tvarr_backup.quoting import quoted
 
@@ -49,6 +49,11 @@ class Command(TerminalCommand):
             )
         change.add_argument(
             "--max-age", metavar="DURATION", help=f"delete older automatic backups, such as 30d, or {NO_AGE_LIMIT}"
+        )
+        change.add_argument(
+            "--rehearsal-interval",
+            metavar="DURATION",
+            help=f"rehearse a restore so often, such as 1w, or {NO_REHEARSALS}",
         )
         change.add_argument("--defaults", action="store_true", help="reset everything else to the environment's values")
         change.add_argument(
@@ -92,9 +97,8 @@ class Command(TerminalCommand):
 def _read_changes(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns to change."""
     changes: dict[str, Any] = model_to_dict(BackupSettings()) if options["defaults"] else {}
-    changes |= {
-        name: options[name] for name in ("enabled", "cron", "time_zone", "max_age") if options[name] is not None
-    }
+    names = ("enabled", "cron", "time_zone", "max_age", "rehearsal_interval")
+    changes |= {name: options[name] for name in names if options[name] is not None}
     if keep := options["keep"]:
         number = None if keep == _ALL else _read_number("keep", keep, f'a whole number or "{_ALL}"')
         changes |= {"keep": number, "keep_all": keep == _ALL}
@@ -119,12 +123,17 @@ def _format_schedule(data: Mapping[str, Any], retention: str) -> Iterator[str]:
     yield data["description"]
     yield _fact("Next runs", ", ".join(map(_format_time, data["next_runs"])) or "-")
     yield _fact("Retention", retention)
+    yield _fact("Rehearsals", _describe_rehearsals(data["rehearsal_interval"]))
     yield _fact("Last run", _describe_run(data["last_run"]))
     yield _fact("Last verification", _describe_run(data["last_check"]))
     if data["overdue_since"]:
         yield f"warning: A backup has been due since {_format_time(data['overdue_since'])}."
     for problem in data["problems"]:
         yield f"warning: {problem}"
+
+
+def _describe_rehearsals(interval: str) -> str:
+    return "off" if interval == NO_REHEARSALS else f"every {interval}"
 
 
 def _fact(name: str, value: str) -> str:

@@ -32,9 +32,9 @@ _CONNECTIONS = 500
 
 
 class Command(TerminalCommand):
-    """Supervises the web server and the worker. Exits with 0 after a signal."""
+    """Supervises the web server, the worker and the process that sends alerts. Exits with 0 after a signal."""
 
-    help = "Prepare both databases, then run the web server and the worker until stopped."
+    help = "Prepare both databases, then run the web server, the worker and alerts until stopped."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,14 +55,14 @@ class Command(TerminalCommand):
         connections.close_all()
 
     def _serve(self) -> None:
-        """Run both programs. This process holds the socket, so requests wait while the web server restarts."""
+        """Run the programs. This process holds the socket, so requests wait while the web server restarts."""
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
         if "TZ" not in settings.SET_VARIABLES:
             os.environ.pop("TZ", None)  # Django sets it, and the programs show which variables are set
         with _listen(host, port) as listener:
             self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}{settings.BASE_PATH}/")
             self.stdout.flush()
-            Supervisor([_web_server(listener), _worker()]).run()
+            Supervisor([_web_server(listener), _worker(), _sender()]).run()
 
 
 @contextlib.contextmanager
@@ -105,6 +105,10 @@ def _web_server(listener: socket.socket) -> Program:
 
 def _worker() -> Program:
     return Program("worker", [*program.COMMAND, "worker"])
+
+
+def _sender() -> Program:
+    return Program("alerts", [*program.COMMAND, "notify"])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -19,6 +19,7 @@ from tvarr_backup.web import labels
 
 register = template.Library()
 register.filter("short_time", formatting.format_time)
+register.filter("seconds", formatting.format_seconds)
 register.filter("short_made", labels.format_made)
 register.filter("operation_title", labels.operation_title)
 register.simple_tag(lambda: __version__, name="version")
