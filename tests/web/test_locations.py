@@ -312,7 +312,7 @@ def test_a_shorter_retention_asks_before_copies_are_deleted(client: Client, copi
 def test_removing_says_that_copies_stay(client: Client, copied: list[Backup], share: Path) -> None:
     before = sorted(share.rglob("*"))
     text = text_of(client.get(f"{HERE}remove/"))
-    assert "The 3 copies there stay." in text
+    assert "3 copies stay there." in text
     answer = client.post(f"{HERE}remove/")
     assert messages_on(client, answer) == "Location nas removed. Its copies are still there."
     assert not Location.objects.exists()

@@ -749,6 +749,11 @@ class Location(models.Model):
         return read_address(LocationKind(self.kind), self.options).url
 
     @property
+    def place(self) -> str:
+        """Its human-readable address: the path of a folder of this machine, otherwise its URL."""
+        return str(self.options["path"]) if self.kind == LocationKind.FOLDER else self.url
+
+    @property
     def problem(self) -> Sentence:
         """Why the last attempt failed, with its facts."""
         stored = (self.sentences or {}).get("error")

@@ -53,12 +53,6 @@ class LocationRow:
         return reverse("location", args=[self.location.name])
 
     @property
-    def place(self) -> str:
-        """Its address, which is a path for a folder of this machine."""
-        location = self.location
-        return location.options["path"] if location.kind == LocationKind.FOLDER else location.url
-
-    @property
     def state(self) -> LocationState:
         return self.location.state
 
