@@ -17,7 +17,7 @@ ADD = "/settings/receivers/add/?kind=webhook"
 @pytest.fixture(scope="module")
 def web() -> Iterator[WebReceiver]:
     """A receiver that accepts requests, except to `/broken`."""
-    with running_receiver(lambda asked: Reply(500 if asked.path == "/broken" else 200, b"Thank you")) as receiver:
+    with running_receiver(lambda asked: Reply(503 if asked.path == "/broken" else 200, b"Thank you")) as receiver:
         yield receiver
 
 
@@ -60,7 +60,7 @@ def test_the_page_shows_why_a_test_message_was_not_accepted(person: Person, web:
     person.press("Add receiver")
     person.follow("Continue")
     person.press("Send a test message")
-    expect(page.locator("#test")).to_contain_text("500 Internal Server Error: Thank you", timeout=WAIT)
+    expect(page.locator("#test")).to_contain_text("503 Service Unavailable: Thank you", timeout=WAIT)
     expect(page.locator("#overview strong").first).to_have_text("Failing")
     person.look()
     remove(person, "broken")
@@ -83,6 +83,7 @@ def test_the_keyboard_is_enough(person: Person, web: WebReceiver) -> None:
         with page.expect_navigation():
             page.keyboard.press("Enter")
     expect(page.locator("#test")).to_contain_text("Answer: 200 OK: Thank you", timeout=WAIT)
+    person.look()
     remove(person, "keys")
 
 
