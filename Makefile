@@ -49,7 +49,7 @@ coverage: setup chromium servers  ## Run the tests with coverage (takes 1.5 time
 	$(PYTEST) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 test-long: setup fault-tools servers  ## Run the long fault and soak tests
-	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses $(JOBS)
+	$(BIN)/python -m pytest -m long -o faulthandler_timeout=3600 -p tests.faults.figures --numprocesses $(JOBS)
 
 # The servers of WebDAV and S3 have their own environment, because they need other versions of our libraries.
 .venv-servers/complete: requirements/servers.txt

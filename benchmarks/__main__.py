@@ -6,6 +6,7 @@ import sys
 for name in (
     "bench_expressions",
     "bench_matches",
+    "bench_expressions_matching",
     "bench_portable",
     "bench_history",
     "bench_archive",

@@ -130,13 +130,14 @@ def bench_hundred(database: sqlite3.Connection) -> None:
     budget = Budget()
     programs = ProgramSet([compile_expression(text, FILTER, budget) for text in hundred_filters()], FILTER)
     actions = [FilterAction.EXCLUDE if number % 4 == 3 else FilterAction.INCLUDE for number in range(100)]
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), time.process_time()
     stay = matched = 0
     for outcomes in programs.evaluate_rows(read(database, programs.fields)):
         matches = [outcome.matches for outcome in outcomes]
         matched += matches.count(True)
         stay += decide(zip(actions, matches, strict=True))
-    print(f"100 filters over {CHANNELS:,} channels in one pass: {time.perf_counter() - began:.1f} s (goal: at most 30 s), "
+    print(f"100 filters over {CHANNELS:,} channels in one pass: {time.process_time() - processor:.1f} s of processor time, "
+          f"{time.perf_counter() - began:.1f} s (goal: at most 30 s), "
           f"{matched:,} matches, {stay:,} channels stay")  # fmt: skip
 
 
@@ -162,13 +163,14 @@ def bench_cancel(database: sqlite3.Connection, label: str, texts: Sequence[str])
 
 
 def bench_preview(database: sqlite3.Connection) -> None:
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), time.process_time()
     texts = hundred_filters()[:50]
     programs = ProgramSet([compile_expression(text, FILTER) for text in texts], FILTER)
     for _ in programs.evaluate_rows(read(database, programs.fields, PREVIEW_CHANNELS)):
         pass
     print(
-        f"50 filters over {PREVIEW_CHANNELS:,} channels, with compiling: {time.perf_counter() - began:.1f} s (goal: within 3 s)"
+        f"50 filters over {PREVIEW_CHANNELS:,} channels, with compiling: {time.process_time() - processor:.1f} s of "
+        f"processor time, {time.perf_counter() - began:.1f} s (goal: within 3 s)"
     )
 
 
@@ -176,14 +178,14 @@ def bench_mapping(database: sqlite3.Connection) -> None:
     texts = (
         r'channel_name matches "^(\\w+) (\\w+).* ([0-9]+)$" AND group_title contains "UK" AND tvg_id != "" SET tvg_name = "$1 $2", group_title += " $3"',
         'channel_name contains "Movie" SET group_title = "Movies"',
-        "tvg_name ?= $channel_name".join(("true ", "")),
+        "true tvg_name ?= $channel_name",
     )  # fmt: skip
     stage = MappingStage([MappingRule(text, Domain.STREAM_MAPPING) for text in texts])
     columns = stage.channel_fields
     rows = [dict(zip(columns, row, strict=True)) for row in read(database, columns)]
     (seconds,) = best(lambda: sum(1 for _ in stage.map_channels(rows)))
     print(
-        f"3 mapping rules over {len(rows):,} channels: {seconds:.1f} s, {len(rows) / seconds / 1e6:.2f} million rows a second"
+        f"3 mapping rules over {len(rows):,} channels: {seconds:.1f} s of processor time, {len(rows) / seconds / 1e6:.2f} million rows a second"
     )
 
 
@@ -198,16 +200,16 @@ def bench_extremes(database: sqlite3.Connection) -> None:
         "repetitions": 'channel_name matches "((a?){30}){30}a{30}"',
     }
     for label, text in extremes.items():
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             program = compile_expression(text, FILTER)
-            compiled = time.perf_counter()
+            compiled = time.process_time()
             done = sum(1 for _ in program.evaluate_rows(read(database, program.fields, 1_000), Limit(seconds=5)))
             print(
-                f"{label}: compiled in {compiled - began:.1f} s, {done:,} channels in {time.perf_counter() - compiled:.1f} s"
+                f"{label}: compiled in {compiled - began:.1f} s, {done:,} channels in {time.process_time() - compiled:.1f} s"
             )
         except TvarrBackupError as error:
-            print(f"{label}: {error.code} after {time.perf_counter() - began:.1f} s")
+            print(f"{label}: {error.code} after {time.process_time() - began:.1f} s")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ told_to_end = pytest.mark.parametrize(
 """Runs a test with each way to end a service: a signal to its process, as systemd sends it, or to its group, as a terminal does."""
 
 
-def wait_until(look: Callable[[], _Found], what: str, *, seconds: float = 20) -> _Found:
+def wait_until(look: Callable[[], _Found], what: str, *, seconds: float = 120) -> _Found:
     """The first true answer of `look`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -28,7 +28,7 @@ def first_words(path: Path) -> Iterator[ast.expr]:
 
 def _is_logger(function: ast.Attribute) -> bool:
     word = ast.unparse(function.value)
-    is_outage = word in {"self.outage", "self._outage"} and function.attr in {"log", "end"}
+    is_outage = word in {"self.outage", "self._outage", "_database_outage"} and function.attr in {"log", "end"}
     return is_outage or (function.attr in LEVELS and (word in {"logger", "tracker", "self"} or "get_logger" in word))
 
 

@@ -208,9 +208,9 @@ def client(settings: Any, tmp_path: Path) -> Client:
     return client
 
 
-def seconds(send: Send, client: Client, text: str) -> float:
+def seconds(send: Send, client: Client, text: str, times: int) -> float:
     best = float("inf")
-    for _ in range(3):
+    for _ in range(times):
         cache.clear()  # of the count of a user's writes
         began = time.process_time()
         response = send(client, text)
@@ -230,6 +230,11 @@ def test_four_times_as_much_takes_about_four_times_as_long(name: str, client: Cl
     send = ALL[name]
     for kind, part in TEXTS.items():
         sizes = LARGE_SIZES if "body" in name else SIZES_OF_PATTERNS if "of the admin" in name else SIZES
-        small, large = (seconds(send, client, part * (size // len(part))) for size in sizes)
-        print(f"| {name} | {kind} | {small * 1000:.1f} | {large * 1000:.1f} |")  # noqa: T201  # the table for whoever looks, with `-s`
-        assert large < LIMIT * max(small, NOISE_SECONDS), kind
+        texts = [part * (size // len(part)) for size in sizes]
+        for times in (3, 10, 30):  # a busy machine slows some down, whatever their size
+            small, large = (seconds(send, client, text, times) for text in texts)
+            print(f"| {name} | {kind} | {small * 1000:.1f} | {large * 1000:.1f} |")  # noqa: T201  # the table for whoever looks, with `-s`
+            if large < LIMIT * max(small, NOISE_SECONDS):
+                break
+        else:
+            pytest.fail(f"{kind}: {large:.3f} s for four times of what took {small:.3f} s")

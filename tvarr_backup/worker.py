@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.brokers import Broker, get_broker
@@ -86,6 +86,10 @@ class _Outage:
             logger.info(event, **members)
 
 
+_database_outage = _Outage()
+"""Of a database that does not answer. It is one failure for all chores."""
+
+
 @dataclass
 class _Chore:
     """A regular task of the worker. A failure is logged, and it is tried again next time."""
@@ -106,10 +110,16 @@ class _Chore:
         try:
             self.do()
         except Exception as problem:  # noqa: BLE001  # logged
-            if not self.needs_app_database or find_problem() is None:  # which is logged elsewhere
+            if self.needs_app_database and find_problem() is not None:
+                pass  # it is logged elsewhere
+            elif isinstance(problem, (OperationalError, InterfaceError)):
+                _database_outage.log(problem, "worker.database_failed", retry_seconds=self.seconds)
+            else:
                 self.outage.log(problem, "worker.chore_failed", chore=self.name, retry_seconds=self.seconds)
         else:
             self.outage.end("worker.chore_recovered", chore=self.name)
+            if self.needs_app_database:
+                _database_outage.end("worker.database_recovered")
         self.due = time.monotonic() + self.seconds
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tvarr_backup.expressions.assignments import Assignment, run_actions
@@ -121,7 +122,7 @@ class Program:
     def evaluate_chunk(self, chunk: Sequence[Texts]) -> list[Outcome]:
         """Return the outcomes of rows that a reader with this program's columns has read.
 
-        It takes about as long as `chunk_rows` says. Failures are rare, so they are looked for only if there is one.
+        `chunk_rows` says how many rows take little time. Failures are rare, so they are looked for only if there is one.
         """
         if self.condition is not None:
             test = self.condition.test
@@ -137,7 +138,7 @@ class Program:
         """Apply the rule to a row that a reader with this program's columns has read. The texts do not change."""
         outcome = self.evaluate_texts(texts)
         if outcome is _NO_MATCH:
-            return _NOT_APPLIED
+            return _UNCHANGED
         if not outcome.matches or not self.actions:
             return Applied(outcome)
         captures = None if self.condition is None else self.condition.captures(texts)
@@ -159,7 +160,7 @@ class Program:
 _MATCH = Outcome(matches=True)
 _NO_MATCH = Outcome(matches=False)
 _SKIPPED = Outcome(matches=None)
-_NOT_APPLIED = Applied(_NO_MATCH)
+_UNCHANGED = Applied(_NO_MATCH, MappingProxyType({}), (), MappingProxyType({}))
 
 
 def compile_expression(text: str, domain: Domain, budget: Budget | None = None) -> Program:

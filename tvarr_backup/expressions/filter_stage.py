@@ -6,11 +6,11 @@ from enum import StrEnum
 
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.expressions.domains import Domain
-from tvarr_backup.expressions.evaluate import Program, compile_expression
+from tvarr_backup.expressions.evaluate import Program, chunk_rows, compile_expression
 from tvarr_backup.expressions.limits import Budget, Limit
 from tvarr_backup.expressions.problems import InvalidExpression, Problem
 from tvarr_backup.expressions.program_sets import ProgramSet
-from tvarr_backup.expressions.rows import Row
+from tvarr_backup.expressions.rows import Row, Texts
 from tvarr_backup.expressions.values import read_value
 
 
@@ -78,8 +78,8 @@ class FilterStage:
     def filter_channels(self, rows: Iterable[Row], limit: Limit | None = None) -> Iterator[bool]:
         """Yield for each channel whether it stays."""
         limit = limit or Limit()
-        for row in rows:
-            yield self.is_empty or self._channels.keeps(row, limit)
+        for _, texts in self._channels.read(rows):
+            yield self.is_empty or self._channels.keeps(texts, limit)
 
     def filter_programmes(
         self, rows: Iterable[Row], guide_ids: Container[str], limit: Limit | None = None
@@ -89,14 +89,10 @@ class FilterStage:
         Rows have a `channel_id` besides their columns.
         """
         limit = limit or Limit()
-        for row in rows:
-            yield self.is_empty or self._keeps_programme(row, guide_ids, limit)
-
-    def _keeps_programme(self, row: Row, guide_ids: Container[str], limit: Limit) -> bool:
-        channel_id = read_value(row.get("channel_id"))
-        if not channel_id or channel_id not in guide_ids:
-            return False
-        return self._programmes.is_empty or self._programmes.keeps(row, limit)
+        for row, texts in self._programmes.read(rows):
+            channel_id = read_value(row.get("channel_id"))
+            has_channel = bool(channel_id) and channel_id in guide_ids
+            yield self.is_empty or (has_channel and (self._programmes.is_empty or self._programmes.keeps(texts, limit)))
 
 
 class _Part:
@@ -112,9 +108,12 @@ class _Part:
     def fields(self) -> tuple[str, ...]:
         return self._reader.columns
 
-    def keeps(self, row: Row, limit: Limit) -> bool:
+    def read(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Texts]]:
+        weight = sum(program.weight for _, program in self._last_first) or 1
+        return self._reader.read_mappings(rows, chunk_rows(weight))
+
+    def keeps(self, texts: Texts, limit: Limit) -> bool:
         """Return what `decide` returns, beginning with the last filter."""
-        texts = self._reader.read(row)
         for action, program in self._last_first:
             limit.check()
             if program.evaluate_texts(texts).matches:

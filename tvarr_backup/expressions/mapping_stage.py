@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tvarr_backup.expressions.domains import Domain
-from tvarr_backup.expressions.evaluate import Applied, Program
+from tvarr_backup.expressions.evaluate import Applied, Program, chunk_rows
 from tvarr_backup.expressions.filter_stage import compile_all
 from tvarr_backup.expressions.limits import Budget, Limit
 from tvarr_backup.expressions.program_sets import ProgramSet
-from tvarr_backup.expressions.rows import Row, find_slot
+from tvarr_backup.expressions.rows import Row, Texts, find_slot
 from tvarr_backup.expressions.values import read_value
 
 
@@ -57,19 +57,15 @@ class MappingStage:
         return self._programmes.fields
 
     def map_channels(self, rows: Iterable[Row], limit: Limit | None = None) -> Iterator[MappedRow]:
-        """Yield what the rules do to each channel."""
-        limit = limit or Limit()
-        for row in rows:
-            yield self._channels.apply(row, limit)
+        """Return what the rules do to each channel, lazily."""
+        return self._channels.apply_rows(rows, limit or Limit())
 
     def map_programmes(
         self, rows: Iterable[Row], groups: "ChannelGroups", limit: Limit | None = None
     ) -> Iterator[MappedRow]:
-        """Yield what the rules do to each programme. Rows have a `channel_id` besides their columns."""
-        limit = limit or Limit()
-        for row in rows:
-            group = groups.find(read_value(row.get("channel_id")))
-            yield self._programmes.apply({**row, "channel_group_title": group}, limit)
+        """Return what the rules do to each programme, lazily. Rows have a `channel_id` besides their columns."""
+        grouped = ({**row, "channel_group_title": groups.find(read_value(row.get("channel_id")))} for row in rows)
+        return self._programmes.apply_rows(grouped, limit or Limit())
 
 
 class ChannelGroups:
@@ -103,15 +99,19 @@ class _Part:
     def __init__(self, programs: Iterable[tuple[int, Program]], domain: Domain, stops: bool) -> None:  # noqa: FBT001
         self._programs = [(position, program) for position, program in programs if program.domain is domain]
         self._reader = ProgramSet([program for _, program in self._programs], domain).reader
-        self._slots = {column: find_slot(column, domain) for column in self._reader.columns}
+        self._chunk_rows = chunk_rows(sum(program.weight for _, program in self._programs) or 1)
+        self._domain = domain
         self._stops = stops
 
     @property
     def fields(self) -> tuple[str, ...]:
         return self._reader.columns
 
-    def apply(self, row: Row, limit: Limit) -> MappedRow:
-        before = self._reader.read(row)
+    def apply_rows(self, rows: Iterable[Row], limit: Limit) -> Iterator[MappedRow]:
+        for _, texts in self._reader.read_mappings(rows, self._chunk_rows):
+            yield self._apply(texts, limit)
+
+    def _apply(self, before: Texts, limit: Limit) -> MappedRow:
         texts = list(before)
         steps: list[tuple[int, Applied]] = []
         for position, program in self._programs:
@@ -121,8 +121,10 @@ class _Part:
                 continue
             steps.append((position, applied))
             for column, text in applied.after.items():
-                texts[self._slots[column]] = text
+                texts[find_slot(column, self._domain)] = text
             if applied.outcome.error is not None or (self._stops and applied.assigned):
                 break
-        after = {column: texts[slot] for column, slot in self._slots.items() if texts[slot] != before[slot]}
+        changed = {column for _, applied in steps for column in applied.after}
+        slots = {column: find_slot(column, self._domain) for column in changed}
+        after = {column: texts[slot] for column, slot in slots.items() if texts[slot] != before[slot]}
         return MappedRow(after, tuple(steps))

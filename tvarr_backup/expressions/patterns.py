@@ -9,6 +9,7 @@ import re2
 
 from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
 from tvarr_backup.expressions.limits import Budget, ExpressionTooLarge
+from tvarr_backup.expressions.regexes import compile_with_re2
 from tvarr_backup.expressions.values import shown
 
 Captures = tuple[str, ...]
@@ -86,27 +87,15 @@ def _compile(pattern: str, budget: Budget) -> Any | None:
     for memory_bytes in _MEMORY_STEPS:
         if budget.seconds <= 0 or memory_bytes > budget.memory_bytes:
             break
-        options = re2.Options()
-        options.log_errors = False
-        options.max_mem = memory_bytes
         began = time.thread_time()
-        try:
-            regexp = re2.compile(pattern, options)
-        except re2.error as error:
-            if not _is_too_large(error):
-                return None
-        else:
+        compiled = compile_with_re2(pattern, memory_bytes)
+        budget.seconds -= time.thread_time() - began
+        if isinstance(compiled, str):
+            return None
+        if compiled is not None:
             budget.memory_bytes -= memory_bytes
-            return regexp
-        finally:
-            budget.seconds -= time.thread_time() - began
+            return compiled
     raise ExpressionTooLarge
-
-
-def _is_too_large(error: Exception) -> bool:
-    """RE2 gives Python no error codes, so its message is read."""
-    reason = error.args[0]
-    return b"too large" in reason if isinstance(reason, bytes) else "too large" in str(reason)
 
 
 def _go_refuses(pattern: str) -> bool:

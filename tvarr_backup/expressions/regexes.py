@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from tvarr_backup.expressions.problems import printable
 from tvarr_backup.expressions.tree import Always, Comparison, Condition, Connective, Group, Operator
@@ -100,17 +100,19 @@ def _compile(pattern: str) -> int | str | Literal[Outcome.UNCHECKED] | None:
         return Outcome.UNCHECKED
     began = time.thread_time()
     try:
-        return _compile_with_re2(pattern)
+        compiled = compile_with_re2(pattern, _MAX_MEMORY_BYTES)
+        return compiled if compiled is None or isinstance(compiled, str) else int(compiled.groups)
     finally:
         budget.seconds -= time.thread_time() - began
 
 
-def _compile_with_re2(pattern: str) -> int | str | None:
+def compile_with_re2(pattern: str, memory_bytes: int) -> Any | str | None:
+    """Return RE2's object, its message if it rejects the pattern, or None if the pattern needs more memory."""
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = _MAX_MEMORY_BYTES
+    options.max_mem = memory_bytes
     try:
-        return int(re2.compile(pattern, options).groups)
+        return re2.compile(pattern, options)
     except re2.error as error:
         reason = error.args[0]
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)

@@ -5,7 +5,7 @@ and for filters one more for each column in lower case. A request is a mapping, 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any
 
 from tvarr_backup.expressions.columns import CHANNEL_COLUMNS, PROGRAMME_COLUMNS, TIME_COLUMNS
@@ -54,19 +54,27 @@ class RowReader:
         if self._domain is Domain.CLIENT_DETECTION:
             found = read_request(row)
             return {NOTHING: "", **{column: found.get(column, "") for column in self.columns}}
-        values = [[row.get(column)] for column in self.columns]
-        return list(next(self._prepare(values)))
+        return list(self._read_chunk([row])[0])
+
+    def read_mappings(self, rows: Iterable[Row], chunk_rows: int) -> Iterator[tuple[Row, Texts]]:
+        """Yield each record with its texts."""
+        rows = iter(rows)
+        while chunk := list(islice(rows, chunk_rows)):
+            yield from zip(chunk, self._read_chunk(chunk), strict=True)
 
     def read_rows(self, rows: Iterable[Sequence[Any]], chunk_rows: int) -> Iterator[Sequence[Texts]]:
         """Yield the texts of chunks of rows, whose values are in the order of `columns`. Further values are ignored."""
         rows = iter(rows)
         while chunk := list(islice(rows, chunk_rows)):
-            yield list(self._prepare(list(zip(*chunk, strict=True)))) if self.columns else [[""]] * len(chunk)
+            yield self._prepare(list(zip(*chunk, strict=True)), len(chunk))
 
-    def _prepare(self, values: Sequence[Sequence[Any]]) -> Iterator[tuple[str, ...]]:
-        """Yield one tuple of slots for each row. A column at a time is twice as fast as a row at a time."""
+    def _read_chunk(self, rows: Sequence[Row]) -> list[Texts]:
+        return self._prepare([[row.get(column) for row in rows] for column in self.columns], len(rows))
+
+    def _prepare(self, values: Sequence[Sequence[Any]], count: int) -> list[Texts]:
+        """Return one tuple of slots for each row. A column at a time is twice as fast as a row at a time."""
         columns = _COLUMNS[self._domain]
-        slots: list[Iterable[str]] = [repeat("")] * (1 + len(columns) * (1 + self._domain.is_filter))
+        slots: list[Sequence[str]] = [[""] * count] * (1 + len(columns) * (1 + self._domain.is_filter))
         for column, read, column_values in zip(self.columns, self._readers, values, strict=False):
             texts = _read_column(column_values, read)
             slots[find_slot(column, self._domain)] = texts
@@ -74,7 +82,7 @@ class RowReader:
                 slots[find_slot(column, self._domain, compared=True)] = [
                     text.lower() if text.isascii() else fold(text) for text in texts
                 ]
-        return zip(*slots, strict=False)
+        return list(zip(*slots, strict=True))
 
 
 def _read_column(values: Sequence[Any], read: Callable[[Any], str]) -> Sequence[str]:
