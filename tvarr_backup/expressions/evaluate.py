@@ -122,7 +122,7 @@ class Program:
     def evaluate_chunk(self, chunk: Sequence[Texts]) -> list[Outcome]:
         """Return the outcomes of rows that a reader with this program's columns has read.
 
-        It takes about as long as `chunk_rows` says. Failures are rare, so they are looked for only if there is one.
+        `chunk_rows` says how many rows take little time. Failures are rare, so they are looked for only if there is one.
         """
         if self.condition is not None:
             test = self.condition.test

@@ -1,7 +1,9 @@
 """All data mapping rules together, as tvarr's mapping stage runs them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.evaluate import Applied, Program, chunk_rows
@@ -100,7 +102,7 @@ class _Part:
         self._programs = [(position, program) for position, program in programs if program.domain is domain]
         self._reader = ProgramSet([program for _, program in self._programs], domain).reader
         self._chunk_rows = chunk_rows(sum(program.weight for _, program in self._programs) or 1)
-        self._slots = {column: find_slot(column, domain) for column in self._reader.columns}
+        self._domain = domain
         self._stops = stops
 
     @property
@@ -108,21 +110,41 @@ class _Part:
         return self._reader.columns
 
     def apply_rows(self, rows: Iterable[Row], limit: Limit) -> Iterator[MappedRow]:
-        for _, texts in self._reader.read_mappings(rows, self._chunk_rows):
-            yield self._apply(texts, limit)
+        rows = iter(rows)
+        while chunk := list(islice(rows, self._chunk_rows)):
+            yield from self._apply(self._reader.read_chunk(chunk), limit)
 
-    def _apply(self, before: Texts, limit: Limit) -> MappedRow:
-        texts = list(before)
-        steps: list[tuple[int, Applied]] = []
+    def _apply(self, before: Sequence[Texts], limit: Limit) -> Iterator[MappedRow]:
+        """Yield what the rules do to each row of a chunk. Each rule runs for all rows, because most do not match."""
+        texts, steps = list(before), defaultdict[int, list[tuple[int, Applied]]](list)
+        running = list(range(len(texts)))
         for position, program in self._programs:
             limit.check()
-            applied = program.apply_texts(texts)
-            if applied.outcome.matches is False:
-                continue
-            steps.append((position, applied))
-            for column, text in applied.after.items():
-                texts[self._slots[column]] = text
-            if applied.outcome.error is not None or (self._stops and applied.assigned):
-                break
-        after = {column: texts[slot] for column, slot in self._slots.items() if texts[slot] != before[slot]}
-        return MappedRow(after, tuple(steps))
+            ended: set[int] = set()
+            outcomes = program.evaluate_chunk([texts[number] for number in running])
+            for number, outcome in zip(running, outcomes, strict=True):
+                if outcome.matches is False:
+                    continue
+                applied = program.apply_texts(texts[number])
+                steps[number].append((position, applied))
+                if applied.after:
+                    texts[number] = self._write(texts[number], applied)
+                if applied.outcome.error is not None or (self._stops and applied.assigned):
+                    ended.add(number)
+            if ended:
+                running = [number for number in running if number not in ended]
+        for number, (old, new) in enumerate(zip(before, texts, strict=True)):
+            yield _UNCHANGED if number not in steps else self._mapped(old, new, tuple(steps[number]))
+
+    def _write(self, texts: Texts, applied: Applied) -> Texts:
+        written = list(texts)
+        for column, text in applied.after.items():
+            written[find_slot(column, self._domain)] = text
+        return written
+
+    def _mapped(self, old: Texts, new: Texts, steps: tuple[tuple[int, Applied], ...]) -> MappedRow:
+        changed = {column: find_slot(column, self._domain) for _, applied in steps for column in applied.after}
+        return MappedRow({column: new[slot] for column, slot in changed.items() if new[slot] != old[slot]}, steps)
+
+
+_UNCHANGED = MappedRow({}, ())

@@ -54,13 +54,13 @@ class RowReader:
         if self._domain is Domain.CLIENT_DETECTION:
             found = read_request(row)
             return {NOTHING: "", **{column: found.get(column, "") for column in self.columns}}
-        return list(self._read_chunk([row])[0])
+        return list(self.read_chunk([row])[0])
 
     def read_mappings(self, rows: Iterable[Row], chunk_rows: int) -> Iterator[tuple[Row, Texts]]:
         """Yield each record with its texts."""
         rows = iter(rows)
         while chunk := list(islice(rows, chunk_rows)):
-            yield from zip(chunk, self._read_chunk(chunk), strict=True)
+            yield from zip(chunk, self.read_chunk(chunk), strict=True)
 
     def read_rows(self, rows: Iterable[Sequence[Any]], chunk_rows: int) -> Iterator[Sequence[Texts]]:
         """Yield the texts of chunks of rows, whose values are in the order of `columns`. Further values are ignored."""
@@ -68,7 +68,8 @@ class RowReader:
         while chunk := list(islice(rows, chunk_rows)):
             yield self._prepare(list(zip(*chunk, strict=True)), len(chunk))
 
-    def _read_chunk(self, rows: Sequence[Row]) -> list[Texts]:
+    def read_chunk(self, rows: Sequence[Row]) -> list[Texts]:
+        """Return the texts of each row."""
         return self._prepare([[row.get(column) for row in rows] for column in self.columns], len(rows))
 
     def _prepare(self, values: Sequence[Sequence[Any]], count: int) -> list[Texts]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, router
+from django.db import OperationalError, connections, router
 
 from tvarr_backup.errors import RowNotFound
 from tvarr_backup.matches.results import Subject
@@ -21,13 +21,13 @@ from tvarr_backup.quoting import quoted
 from tvarr_backup.timestamps import read_timestamp
 
 Row = dict[str, str]
-"""The columns of a record by their names in expressions, with its `id` and `source_id`."""
+"""The columns of a record by their names in expressions, with its `id`, and `source_id` if it was asked for."""
 
 BATCH = 1000
 MOST_PROGRAMMES = 200_000
 """A larger guide is sampled."""
 CHANNEL_COLUMNS = {
-    name: name for name in ("channel_name", "tvg_id", "tvg_name", "tvg_logo", "group_title", "stream_url")
+    name: name for name in ("source_id", "channel_name", "tvg_id", "tvg_name", "tvg_logo", "group_title", "stream_url")
 }
 PROGRAMME_COLUMNS = {
     "programme_title": "title",
@@ -116,9 +116,11 @@ def find_row(subject: Subject, name: str) -> Row:
     raise RowNotFound("There is no {kind} {name}.", kind=model._meta.verbose_name, name=quoted(name))
 
 
-def is_utf8(row: Row) -> bool:
-    """Return whether all texts of a row are UTF-8."""
-    return all(value.isascii() or not _NOT_UTF8.search(value) for value in row.values())
+def count_not_utf8(rows: Sequence[Row]) -> int:
+    """Return how many rows have a text that is not UTF-8."""
+    if "".join([text for row in rows for text in row.values()]).isascii():
+        return 0
+    return sum(_NOT_UTF8.search("".join(row.values())) is not None for row in rows)
 
 
 def _read(
@@ -128,8 +130,8 @@ def _read(
         return
     connection = connections[router.db_for_read(model)]
     quote, is_sqlite = connection.ops.quote_name, connection.vendor == "sqlite"
-    names = ("id", "source_id", *wanted)
-    selected = [quote("id"), quote("source_id")]
+    names = ("id", *wanted)
+    selected = [quote("id")]
     selected += [_select(quote(column), is_time=column in _TIMES, is_sqlite=is_sqlite) for column in wanted.values()]
     # With a plus sign, SQLite uses no other index than that of the ids, which is in the order of the rows.
     no_index = "+" if is_sqlite else ""
@@ -150,9 +152,8 @@ def _read(
     times = [name for name, column in wanted.items() if column in _TIMES] if is_sqlite else []
     last = ""
     while True:
-        with _exact_text(connection), connection.cursor() as cursor:
-            cursor.execute(query, [last, *sources, *filter(None, (only, ending))])
-            rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+        values = _fetch(connection, query, [last, *sources, *filter(None, (only, ending))])
+        rows = [dict(zip(names, each, strict=True)) for each in values]
         for name in times:
             for row in rows:
                 row[name] = write_time(row[name])
@@ -170,15 +171,31 @@ def _select(column: str, *, is_time: bool, is_sqlite: bool) -> str:
     return f"CAST(COALESCE({column}, '') AS TEXT)"
 
 
-@contextmanager
-def _exact_text(connection: Any) -> Iterator[None]:
-    """Let SQLite's rows have texts with all their bytes, within this block only."""
+def _fetch(connection: Any, query: str, parameters: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the rows of a query, with all bytes of their texts. Few texts are not UTF-8, and `str` is the fastest for others."""
     if connection.vendor != "sqlite":
-        yield
-        return
+        return _fetch_all(connection, query, parameters)
+    try:
+        with _decoding(connection, str):
+            return _fetch_all(connection, query, parameters)
+    except OperationalError:
+        with _decoding(connection, _decode):
+            return _fetch_all(connection, query, parameters)
+
+
+def _fetch_all(connection: Any, query: str, parameters: Sequence[str]) -> list[tuple[str, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters)
+        found: list[tuple[str, ...]] = cursor.fetchall()
+    return found
+
+
+@contextmanager
+def _decoding(connection: Any, decode: Callable[[bytes], str] | type[str]) -> Iterator[None]:
+    """Let SQLite's rows have texts that `decode` makes, within this block only."""
     connection.ensure_connection()
     usual: Callable[[bytes], Any] = connection.connection.text_factory
-    connection.connection.text_factory = _decode
+    connection.connection.text_factory = decode
     try:
         yield
     finally:

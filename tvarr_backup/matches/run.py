@@ -21,7 +21,7 @@ from tvarr_backup.expressions.rows import RowReader
 from tvarr_backup.matches.items import Change, Item
 from tvarr_backup.matches.proxies import OutputCounter
 from tvarr_backup.matches.results import Effect, Matches, Stop, Subject, subject_of
-from tvarr_backup.matches.rows import Row, is_utf8
+from tvarr_backup.matches.rows import Row, count_not_utf8
 from tvarr_backup.matches.stage import Stage
 from tvarr_backup.matches.tally import Compiled, NameCounter, Tally
 
@@ -85,8 +85,7 @@ class Evaluations:
     """The outcomes of expressions for one batch of rows, each evaluated once."""
 
     def __init__(self, rows: Sequence[Row], reader: RowReader, limit: Limit) -> None:
-        values = ([row[column] for column in reader.columns] for row in rows)
-        self._texts = next(reader.read_rows(values, len(rows)), ())
+        self._texts = reader.read_chunk(rows)
         self._limit = limit
         self._known: dict[int, list[Outcome]] = {}
 
@@ -132,7 +131,12 @@ class Pass:
     @property
     def columns(self) -> set[str]:
         """The columns that rows need."""
-        return {*self._reader.columns, *self._before.columns, *self._after.columns}
+        return {
+            *(("source_id",) if self._outputs else ()),
+            *self._reader.columns,
+            *self._before.columns,
+            *self._after.columns,
+        }
 
     def add(self, rows: Sequence[Row], limit: Limit, groups: Groups | None = None) -> Mapped:
         """Count a batch, and return what the mapping rules of both sides do. Raises what `Limit.check` raises.
@@ -151,7 +155,7 @@ class Pass:
         for counted in self._counted:
             counted.compare(rows)
         self.evaluated += len(rows)
-        self.not_utf8 += sum(not is_utf8(row) for row in rows)
+        self.not_utf8 += count_not_utf8(rows)
         return mapped_before, mapped_after
 
     def _filter(self, before: Sequence[Row], after: Sequence[Row], limit: Limit) -> None:
