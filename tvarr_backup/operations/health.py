@@ -71,8 +71,8 @@ class Subject(TextChoices):
     ROOM = "room", "Disk space"
     RESTORE = "restore", "Restore"
     LOCATIONS = "locations", "Locations"
-    ALERTS = "alerts", "Alerts"
     REHEARSAL = "rehearsal", "Rehearsal"
+    ALERTS = "alerts", "Alerts"
 
 
 class HealthCheck(NamedTuple):
@@ -139,8 +139,8 @@ def check_health() -> Health:
         Subject.ROOM: _check_room(observed),
         Subject.RESTORE: _check_restore(observed),
         Subject.LOCATIONS: _check_locations(observed),
-        Subject.ALERTS: _check_alerts(observed),
         Subject.REHEARSAL: _check_rehearsal(observed),
+        Subject.ALERTS: _check_alerts(observed),
     }
     return Health(observed, checks, good, expected)
 
