@@ -18,7 +18,7 @@ from tests.factories import (
     ProxyFilterFactory,
     StreamProxyFactory,
 )
-from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS
+from tvarr_backup.codec_names import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS
 from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
 from tvarr_backup.models import (
     ClientDetectionRule,

@@ -579,6 +579,10 @@ class SettingsUnavailable(LocationError):
     """The location has no settings archive of the installation, or it cannot be brought back here."""
 
 
+class RowNotFound(TvarrBackupError):
+    """There is no channel, programme or player with this id or name."""
+
+
 class TargetExists(TvarrBackupError):
     """A file that would be created exists already. Nothing was changed."""
 

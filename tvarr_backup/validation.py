@@ -6,7 +6,7 @@ from functools import lru_cache
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
-from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
+from tvarr_backup.codec_names import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, Registry, is_known
 from tvarr_backup.expressions import (
     MAX_BYTES,
     CheckedExpression,
@@ -124,7 +124,7 @@ def validate_preferred_format(name: str) -> None:
     _validate_value(name, PREFERRED_FORMATS)
 
 
-def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) -> None:
+def _validate_codec_list(names: object, registry: Registry) -> None:
     if not isinstance(names, list):
         raise ValidationError(
             'Expected a list of codec names, or an empty list to accept everything, got "%(value)s". tvarr accepts everything '
@@ -136,7 +136,7 @@ def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) ->
         _validate_value(name, registry)
 
 
-def _validate_value(name: str, registry: dict[str, tuple[str, ...]]) -> None:
+def _validate_value(name: str, registry: Registry) -> None:
     if not is_known(name, registry):
         raise ValidationError(
             'Expected %(expected)s, or an alias of one of these, got "%(value)s".',

@@ -162,6 +162,16 @@ def _take(name: str) -> dict[Entrance, Ask]:
     }
 
 
+def _try_expression(text: str, *options: str, **members: str) -> dict[Entrance, Ask]:
+    body = {"expression": text, "domain": "stream_filter", **members}
+    return {
+        API: Ask("POST /api/v1/expressions/test", body),
+        COMMAND: Ask(
+            "", arguments=("expression", "test", text, "--domain", "stream_filter", *options, *members.values())
+        ),
+    }
+
+
 def _create_user(name: str) -> dict[Entrance, Ask]:
     form = {"username": name, "role": "operator", "usable_password": "true"}
     return {
@@ -406,6 +416,46 @@ CASES = [
             API: Ask("GET /api/v1/configuration/diff", query="from=soon"),
             COMMAND: Ask("", arguments=("config", "diff", "soon")),
         },
+    ),
+    Case("try_expression", "nothing in the way", VIEWER, DONE, _try_expression("true")),
+    Case(
+        "explain_expression",
+        "there is no such channel",
+        VIEWER,
+        "row_not_found",
+        _try_expression("true", "--explain", explain="Nobody"),
+    ),
+    Case(
+        "explain_expression",
+        "it reads addresses of streams",
+        OPERATOR,
+        "row_not_found",
+        _try_expression('stream_url contains "a"', "--explain", explain="Nobody"),
+    ),
+    Case(
+        "count_stored_matches",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            API: Ask(
+                "POST /api/v1/filters/test", {"source_type": "stream", "filter_expression": "true", "is_inverse": False}
+            )
+        },
+    ),
+    Case(
+        "match_request",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {API: Ask("POST /api/v1/client-detection-rules/test", {"expression": "true", "user_agent": ""})},
+    ),
+    Case(
+        "preview_matches",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {COMMAND: Ask("", arguments=("portable", "plan", "filters", "{export}", "--matches"))},
     ),
     Case("request_reading", "nothing in the way", OPERATOR, DONE, _read()),
     Case("request_reading", "the backup is gone", OPERATOR, "backup_not_found", _read(), on="missing"),

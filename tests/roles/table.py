@@ -152,6 +152,8 @@ PAGES: dict[str, Row] = {
     "POST /import/": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}),
     f"GET {_IMPORT}": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
     f"GET {_IMPORT} own": row(OPERATOR, IMPORT),
+    f"GET {_IMPORT}matches/": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
+    f"GET {_IMPORT}matches/ own": row(OPERATOR, IMPORT),
     f"POST {_IMPORT}choices/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404, body={"action-1": "skip"}),
     f"POST {_IMPORT}choices/ own": row(OPERATOR, IMPORT, answer=302, body={"action-1": "skip"}),
     f"POST {_IMPORT}choices/ fragment": row(
@@ -218,6 +220,31 @@ CALLS: dict[str, Row] = {
     f"GET {_V1}/docs": row(SIGNED_IN),
     f"GET {_V1}/docs script": row(SIGNED_IN, query="script"),
     f"POST {_V1}/expressions/validate": row(SIGNED_IN, body={"expression": "", "domain": "stream_filter"}),
+    f"POST {_V1}/expressions/test": row(VIEWER, EXPORT, body={"expression": "true", "domain": "stream_filter"}),
+    f"POST {_V1}/expressions/test explain": row(
+        VIEWER, EXPORT, answer=404, body={"expression": "true", "domain": "stream_filter", "explain": "Nobody"}
+    ),
+    f"POST {_V1}/expressions/test addresses": row(
+        OPERATOR,
+        EXPORT,
+        DOWNLOAD,
+        answer=404,
+        body={"expression": 'stream_url contains "a"', "domain": "stream_filter", "explain": "Nobody"},
+    ),
+    f"POST {_V1}/filters/test": row(
+        VIEWER, EXPORT, body={"source_type": "stream", "filter_expression": "true", "is_inverse": False}
+    ),
+    f"POST {_V1}/filters/test channels": row(
+        OPERATOR,
+        EXPORT,
+        DOWNLOAD,
+        body={"source_type": "stream", "filter_expression": "true", "is_inverse": False},
+        query="include_channels=true",
+    ),
+    f"POST {_V1}/data-mapping/test": row(
+        VIEWER, EXPORT, body={"source_ids": ["x"], "source_type": "stream", "expression": "true"}
+    ),
+    f"POST {_V1}/client-detection-rules/test": row(VIEWER, EXPORT, body={"expression": "true", "user_agent": ""}),
     f"GET {_V1}/backups": row(VIEWER, VIEW, does="list backups"),
     f"POST {_V1}/backups": row(OPERATOR, CREATE, answer=202, does="create a backup", body={}),
     f"POST {_V1}/backups/upload": row(OPERATOR, CREATE, answer=415, does="upload a backup", body={}),

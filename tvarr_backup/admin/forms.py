@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from tvarr_backup import codecs
+from tvarr_backup import codec_names
 from tvarr_backup.fields import TextFormField
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.texts import escape_hidden
@@ -86,16 +86,16 @@ def _registry_choices(registry: Iterable[str]) -> list[Choice]:
 
 class ClientDetectionRuleForm(ItemForm):
     choices = {
-        "preferred_video_codec": _registry_choices(codecs.VIDEO_CODECS),
-        "preferred_audio_codec": _registry_choices(codecs.AUDIO_CODECS),
-        "preferred_format": _registry_choices(codecs.PREFERRED_FORMATS),
+        "preferred_video_codec": _registry_choices(codec_names.VIDEO_CODECS),
+        "preferred_audio_codec": _registry_choices(codec_names.AUDIO_CODECS),
+        "preferred_format": _registry_choices(codec_names.PREFERRED_FORMATS),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, registry in (
-            ("accepted_video_codecs", codecs.VIDEO_CODECS),
-            ("accepted_audio_codecs", codecs.AUDIO_CODECS),
+            ("accepted_video_codecs", codec_names.VIDEO_CODECS),
+            ("accepted_audio_codecs", codec_names.AUDIO_CODECS),
         ):
             if name in self.fields:
                 self.fields[name].widget = forms.TextInput(attrs={"class": "vTextField"})

@@ -43,6 +43,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.EventNotFound,
         errors.ImportNotFound,
         errors.ItemNotFound,
+        errors.RowNotFound,
         errors.KindUnknown,
         errors.LocationNotFound,
         errors.OperationNotFound,

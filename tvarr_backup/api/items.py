@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.fields import empty, get_attribute
 
-from tvarr_backup import codecs, models
+from tvarr_backup import codec_names, models
 from tvarr_backup.api.examples import EXAMPLES, row_examples
 from tvarr_backup.api.schema import RESTART_REQUIRED
 from tvarr_backup.api.strict import Choice, Flag, Integer, StrictSerializer, Text, TextList
@@ -206,7 +206,7 @@ _HELP = {
     "priority": "Lower numbers come first.",
     "accepted_video_codecs": "Names or aliases of codecs; empty for all.",
     "accepted_audio_codecs": "Names or aliases of codecs; empty for all.",
-    "preferred_format": f"{', '.join(codecs.PREFERRED_FORMATS)} or an alias; may be empty.",
+    "preferred_format": f"{', '.join(codec_names.PREFERRED_FORMATS)} or an alias; may be empty.",
     "encoding_profile": "The id of a profile.",
     "target_video_codec": "One of {values}; any text with `output_flags`.",
     "target_audio_codec": "One of {values}; any text with `output_flags`.",

@@ -11,6 +11,7 @@ from tvarr_backup.api.docs import Docs, Schema
 from tvarr_backup.api.expressions import ValidateView
 from tvarr_backup.api.imports import ImportViewSet
 from tvarr_backup.api.locations import LocationViewSet
+from tvarr_backup.api.matches import ClientRuleTestView, FilterTestView, MappingRuleTestView, MatchesView
 from tvarr_backup.api.operations import OperationViewSet
 from tvarr_backup.api.schedule import ScheduleView
 
@@ -27,6 +28,11 @@ urlpatterns = [
     path("schema", Schema.as_view(), name="schema"),
     path("docs", Docs.as_view(), name="docs"),
     path("expressions/validate", ValidateView.as_view(), name="api-expressions"),
+    path("expressions/test", MatchesView.as_view(), name="api-expressions-test"),
+    # tvarr's own addresses, before the kinds, because `test` would match as an id
+    path("filters/test", FilterTestView.as_view(), name="api-filters-test"),
+    path("data-mapping/test", MappingRuleTestView.as_view(), name="api-data-mapping-test"),
+    path("client-detection-rules/test", ClientRuleTestView.as_view(), name="api-client-detection-rules-test"),
     path(
         "backups/schedule", ScheduleView.as_view(), name="api-schedule"
     ),  # before the backups, because `schedule` would match as a name

@@ -13,10 +13,19 @@ from tvarr_backup import program
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.formatting import format_count
 from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.matches.items import key_of_step
+from tvarr_backup.matches.preview import Preview
+from tvarr_backup.matches.report import describe_effect, describe_outputs, preview_as_data
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult
 from tvarr_backup.portable.bundles import BundlePlan
-from tvarr_backup.portable.report import bundle_plan_as_data, bundle_result_as_data, plan_as_json, result_as_data
+from tvarr_backup.portable.report import (
+    bundle_plan_as_data,
+    bundle_result_as_data,
+    plan_as_data,
+    plan_as_json,
+    result_as_data,
+)
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 from tvarr_backup.quoting import quoted
 
@@ -42,10 +51,19 @@ _MOST_LISTED = 20
 class ImportCommand(TerminalCommand):
     """Base class of commands that import."""
 
-    def show_plan(self, plan: BundlePlan, options: Mapping[str, Any], *, is_bundle: bool) -> None:
-        """Print a plan: of one kind, or with a heading for each kind."""
+    def show_plan(
+        self, plan: BundlePlan, options: Mapping[str, Any], *, is_bundle: bool, matches: Preview | None = None
+    ) -> None:
+        """Print a plan: of one kind, or with a heading for each kind. `matches` is what its expressions match."""
         if options["json"]:
-            if is_bundle:
+            if matches is not None:
+                whole = (
+                    bundle_plan_as_data(plan)
+                    if is_bundle
+                    else plan_as_data(replace(plan.plans[0], warnings=plan.warnings))
+                )
+                self.print_json(whole | {"matches": preview_as_data(matches)})
+            elif is_bundle:
                 self.print_json(bundle_plan_as_data(plan))
             else:
                 self.print_json_text(plan_as_json(replace(plan.plans[0], warnings=plan.warnings)))
@@ -55,12 +73,14 @@ class ImportCommand(TerminalCommand):
         for part in plan.plans:
             if is_bundle and part.steps:
                 self.line(f"{part.kind.label}:")
-            self._show_steps(part, everything=options["verbose"])
+            self._show_steps(part, matches, everything=options["verbose"])
+        for line in describe_outputs(matches) if matches else ():
+            self.line(line)
         counts = ", ".join(f"{_COUNTED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
         self.line(f"{format_count(len(plan.steps), 'item')}: {counts or 'nothing to do'}")
         self.line(f"fingerprint {plan.fingerprint}")
 
-    def _show_steps(self, plan: Plan, *, everything: bool) -> None:
+    def _show_steps(self, plan: Plan, matches: Preview | None, *, everything: bool) -> None:
         listed = _Listed(everything=everything)
         for step in plan.steps:
             if not listed.add(_PLANNED[step.action]):
@@ -77,6 +97,9 @@ class ImportCommand(TerminalCommand):
                 self.line(f"    problem: {problem.field}: {problem.message}")
             for finding in step.warnings:
                 self.line(f"    warning: {finding.field}: {finding.message}")
+            effect = matches.effect(key_of_step(plan.kind.slug, step)) if matches else None
+            for line in describe_effect(effect) if effect else ():
+                self.line(line)
         for line in listed.omissions():
             self.line(line)
 

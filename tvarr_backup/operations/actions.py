@@ -42,8 +42,15 @@ from tvarr_backup.errors import (
     TvarrBackupError,
     UnprotectDenied,
 )
+from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.evaluate import Outcome
 from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.locations.keys import Key
+from tvarr_backup.matches.compare import compare_states
+from tvarr_backup.matches.count import Count, Explained, count_matches, explain_row, reads_addresses
+from tvarr_backup.matches.items import changes_of_plan
+from tvarr_backup.matches.preview import Preview, preview_changes
+from tvarr_backup.matches.stored import StoredCount, count_stored, match_headers
 from tvarr_backup.operations import imports, locations, schedule, track
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.app_database import require_app_database
@@ -76,10 +83,11 @@ from tvarr_backup.operations.run import run_here, submit
 from tvarr_backup.operations.states import NOW, NamedState, find_state
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import BundleResult, ImportResult
+from tvarr_backup.portable.bundles import BundlePlan
 from tvarr_backup.portable.envelope import Bundle, Envelope
 from tvarr_backup.portable.export import Export, stream_bundle, stream_export
 from tvarr_backup.portable.kinds import Kind, Slug
-from tvarr_backup.portable.states import State, select_items, with_missing_profiles, write_state
+from tvarr_backup.portable.states import Comparison, State, select_items, with_missing_profiles, write_state
 from tvarr_backup.portable.undo import UndoPlan, UndoResult
 from tvarr_backup.quoting import quoted
 
@@ -501,6 +509,67 @@ def find_versions_by_name(actor: Actor, kind: Kind, name: str) -> list[ItemVersi
 def _versions_of(kind: Kind, row_ids: Collection[str]) -> list[ItemVersion]:
     versions = ItemVersion.objects.filter(kind=kind.slug, row_id__in=row_ids)
     return list(versions.select_related("event__requested_by", "content").order_by("-event__at"))
+
+
+# --- Matches ---------------------------------------------------------------------------------------------------------
+
+
+def may_read_addresses(actor: Actor) -> bool:
+    """Return whether an actor may see addresses of streams, which contain credentials. Backups have them, too."""
+    return actor.may(DOWNLOAD)
+
+
+def try_expression(actor: Actor, text: str, domain: Domain, **options: Any) -> Count:
+    """Count what an expression matches here. The options are those of `count_matches`, which says what it raises."""
+    actor.require(EXPORT)
+    require_tvarrs()
+    return count_matches(text, domain, may_read_addresses=may_read_addresses(actor), **options)
+
+
+def explain_expression(actor: Actor, text: str, domain: Domain, name: str, *, priority: int = 0) -> Explained:
+    """Say why an expression matches a row or not. Raises what `explain_row` and `require_tvarrs` raise.
+
+    An expression that reads addresses of streams requires the right to download backups.
+    """
+    actor.require(EXPORT)
+    if reads_addresses(text, domain):
+        actor.require(DOWNLOAD)
+    require_tvarrs()
+    return explain_row(text, domain, name, priority=priority)
+
+
+def preview_matches(actor: Actor, plan: BundlePlan, **options: Any) -> Preview:
+    """Count what the new and changed expressions of an import match. The options are those of `preview_changes`."""
+    actor.require(IMPORT)
+    require_tvarrs()
+    return preview_changes(changes_of_plan(plan), may_read_addresses=may_read_addresses(actor), **options)
+
+
+def compare_matches(actor: Actor, comparison: Comparison, **options: Any) -> Preview:
+    """Count what the expressions that differ between two states match. The options are those of `compare_states`."""
+    actor.require(EXPORT)
+    require_tvarrs()
+    return compare_states(comparison, may_read_addresses=may_read_addresses(actor), **options)
+
+
+def count_stored_matches(
+    actor: Actor, text: str, domain: Domain, sources: Sequence[str] | None, **options: Any
+) -> StoredCount:
+    """Count as tvarr's own test of an expression does. The options are those of `count_stored`, which says what it raises.
+
+    Listing channels, or an expression that reads addresses of streams, requires the right to download backups.
+    """
+    actor.require(EXPORT)
+    if options.get("listed") or reads_addresses(text, domain):
+        actor.require(DOWNLOAD)
+    require_tvarrs()
+    return count_stored(text, domain, sources, **options)
+
+
+def match_request(actor: Actor, text: str, headers: Mapping[str, str]) -> Outcome:
+    """Try a client detection rule on these headers, as tvarr's own test does. Raises what `match_headers` raises."""
+    actor.require(EXPORT)
+    return match_headers(text, headers)
 
 
 # --- Locations -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from django.http import QueryDict
 from django.utils.functional import cached_property
 
 from tvarr_backup.formatting import format_count
+from tvarr_backup.matches.items import WITH_EXPRESSIONS
 from tvarr_backup.operations.imports import OpenImport, totals_of
 from tvarr_backup.portable.answers import Resolution
 from tvarr_backup.portable.bundles import BundlePlan
@@ -317,6 +318,10 @@ class ImportPreview:
         """The first item that keeps the file from being imported, if possible one of the shown kind."""
         blocked = [(self.plan.kind, step) for step in self.plan.blocked] or self.whole.blocked
         return FirstBlocked(blocked[0][0], blocked[0][1].position) if blocked else None
+
+    @property
+    def has_expressions(self) -> bool:
+        return any(part.kind.slug in WITH_EXPRESSIONS and part.steps for part in self.whole.plans)
 
     @property
     def totals(self) -> str:

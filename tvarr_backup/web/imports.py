@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import reswap, retarget
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, MemberInvalid, PageIncomplete, TvarrBackupError
+from tvarr_backup.expressions.limits import EvaluationCanceled
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.imports import (
@@ -43,6 +44,7 @@ from tvarr_backup.transfer.in_memory import KeepInMemory
 from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest, redirect
 from tvarr_backup.web.import_preview import ImportPreview, read_change, read_number
+from tvarr_backup.web.matches import count_for_page
 
 _MOST_BYTES = MAX_BYTES + 2**16
 _BLOCK = 2**20
@@ -172,6 +174,26 @@ def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         return _form(request, problem, file_name=record.file_name)
     is_part = request.htmx.target == "preview-items"
     return render(request, "web/_import_changed.html" if is_part else "web/import_preview.html", context)
+
+
+@_of_an_import
+@require_GET
+def matches(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
+    """Count what the new and changed expressions match, with the choices so far. `?cancel` shows the part without counts."""
+    if record.state != ImportState.PENDING:
+        return _redirect_to(request, record)
+    context: dict[str, Any] = {"record": record, "canceled": "cancel" in request.GET}
+    if not context["canceled"]:
+        try:
+            plan = open_import(record).whole
+            context |= count_for_page(
+                request, lambda limit: actions.preview_matches(_actor(request), plan, limit=limit)
+            )
+        except EvaluationCanceled:
+            return HttpResponse(status=204)  # nobody waits for it
+        except TvarrBackupError as problem:
+            context["problem"] = problem
+    return render(request, "web/_import_matches.html" if request.htmx else "web/import_matches.html", context)
 
 
 @_of_a_pending_import

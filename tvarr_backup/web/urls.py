@@ -62,6 +62,7 @@ urlpatterns = [
     path("export/preview/", exports.preview, name="export-preview"),
     path("import/", imports.upload, name="import"),
     path("import/<ulid:record>/", imports.preview, name="import-preview"),
+    path("import/<ulid:record>/matches/", imports.matches, name="import-matches"),
     path("import/<ulid:record>/choices/", imports.choose, name="import-choices"),
     path("import/<ulid:record>/check/", imports.check, name="import-check"),
     path("import/<ulid:record>/apply/", imports.apply, name="import-apply"),

@@ -20,6 +20,7 @@ from tvarr_backup.errors import PlanStale
 from tvarr_backup.formatting import format_count
 from tvarr_backup.management.import_output import ImportCommand, add_answers, read_given_answers
 from tvarr_backup.management.terminal import add_action, complete_files, open_input
+from tvarr_backup.matches.preview import Preview
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
@@ -81,6 +82,9 @@ class Command(ImportCommand):
             add_answers(command)
             if name == "plan":
                 command.add_argument(
+                    "--matches", action="store_true", help="also count what new and changed expressions match here"
+                )
+                command.add_argument(
                     "--exit-code",
                     action="store_true",
                     help=f"exit with {_WITH_CHANGES} if the import would change something, and with 0 if not",
@@ -134,7 +138,7 @@ class Command(ImportCommand):
 
     def _plan(self, options: dict[str, Any]) -> None:
         plan = plan_bundle(*_read(options))
-        self.show_plan(plan, options, is_bundle=options["kind"] == BUNDLE)
+        self.show_plan(plan, options, is_bundle=options["kind"] == BUNDLE, matches=self._count_matches(plan, options))
         if blocked := plan.count(ItemAction.BLOCKED):
             raise CommandError(
                 f"{format_count(blocked, 'item')} cannot be imported. Fix the file, or skip them with `--resolve NAME=skip`. "
@@ -143,6 +147,9 @@ class Command(ImportCommand):
         if options["exit_code"] and plan.writes:
             self.stdout.flush()
             sys.exit(_WITH_CHANGES)
+
+    def _count_matches(self, plan: BundlePlan, options: dict[str, Any]) -> Preview | None:
+        return actions.preview_matches(COMMAND_LINE, plan) if options["matches"] else None
 
     def _import(self, options: dict[str, Any]) -> None:
         name = "" if options["file"] == "-" else Path(options["file"]).name

@@ -1,0 +1,1 @@
+"""What expressions match here: channels, programmes and requests of players, before and after a change."""

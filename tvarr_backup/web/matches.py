@@ -1,0 +1,257 @@
+"""What expressions match: view models, and the parts of pages that load after the page."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.expressions.limits import EvaluationCanceled, Limit
+from tvarr_backup.expressions.values import shown
+from tvarr_backup.formatting import format_count
+from tvarr_backup.matches.preview import Preview
+from tvarr_backup.matches.report import (
+    describe_coverage,
+    describe_failure,
+    describe_hint,
+    describe_stop,
+)
+from tvarr_backup.matches.results import ChangedRow, Effect, Matches, Names, ProxyOutput, Subject, subject_of
+from tvarr_backup.portable.kinds import KINDS
+from tvarr_backup.web.htmx import HtmxRequest
+
+SECONDS = 15
+"""Longest time that a page counts."""
+
+_CHANGES_AT_MOST = 5
+
+
+def limit_of(request: HtmxRequest) -> Limit:
+    """Return the limit of a count for a page: its time, and whether the browser still waits for the answer."""
+    return Limit(SECONDS, partial(_has_left, request))
+
+
+def _has_left(request: HtmxRequest) -> bool:
+    """Return whether the client has closed its connection. A browser does so when it leaves the page or cancels the request.
+
+    `gunicorn.socket` is the connection, whose request has been read completely. Other servers do not tell.
+    """
+    connection = request.META.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        return False
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def count_for_page(request: HtmxRequest, count: Callable[[Limit], Preview]) -> dict[str, Any]:
+    """Count, and return the context of `_effects.html`. Raises `EvaluationCanceled` if the browser has left."""
+    try:
+        return {"counted": PreviewView(count(limit_of(request)))}
+    except EvaluationCanceled:
+        raise
+    except TvarrBackupError as problem:
+        return {"problem": problem}
+
+
+# --- View models -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NamesView:
+    """Names of rows, of which the first are listed. `label` says what they are."""
+
+    label: str
+    names: Names
+
+    @property
+    def count(self) -> str:
+        return f"{self.names.count:,}"
+
+    @property
+    def listed(self) -> list[str]:
+        return [shown(row.name) for row in self.names.sample]
+
+    @property
+    def more(self) -> int:
+        return self.names.count - len(self.names.sample)
+
+
+@dataclass(frozen=True)
+class ChangedRowView:
+    """A row that a mapping rule changes, with its values before and after."""
+
+    row: ChangedRow
+
+    @property
+    def name(self) -> str:
+        return shown(self.row.row.name)
+
+    @property
+    def values(self) -> list[tuple[str, str, str]]:
+        return [(each.column, shown(each.before), shown(each.after)) for each in self.row.changes]
+
+
+@dataclass(frozen=True)
+class EffectView:
+    """What one item matches, before and after."""
+
+    effect: Effect
+
+    @property
+    def subject(self) -> Subject:
+        return subject_of(self.effect.domain)
+
+    @property
+    def name(self) -> str:
+        return self.effect.name
+
+    @property
+    def kind(self) -> str:
+        return str(KINDS[self.effect.slug].model._meta.verbose_name)
+
+    @property
+    def result(self) -> str:
+        """Such as "12 of 30,000 channels"; why there is no count otherwise."""
+        return _result(self.effect.current, self.subject)
+
+    @property
+    def before(self) -> str:
+        """The result before the change, or "" for a new item."""
+        before = self.effect.before
+        return "" if before is None or self.effect.after is None else _result(before, self.subject)
+
+    @property
+    def is_removed(self) -> bool:
+        return self.effect.after is None
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        for hint in self.effect.hints:
+            yield describe_hint(hint, self.subject)
+        for failure in self.effect.current.failures:
+            name = shown(failure.example.name)
+            yield f"{describe_failure(failure.code)} This is so for {failure.count:,}, such as {name}."
+
+    @property
+    def changed(self) -> str:
+        """How many rows a mapping rule changes, or ""."""
+        changed = self.effect.current.changed
+        return f"Changes {format_count(changed, self.subject.value.removesuffix('s'))}" if changed else ""
+
+    @property
+    def changes(self) -> list[ChangedRowView]:
+        return [ChangedRowView(row) for row in islice(self.effect.current.changes, _CHANGES_AT_MOST)]
+
+    @property
+    def more_changes(self) -> int:
+        return self.effect.current.changed - len(self.changes)
+
+    @property
+    def samples(self) -> list[NamesView]:
+        """What is added and removed by a change, or what a new item matches."""
+        if self.effect.before is None or self.effect.after is None:
+            found = [NamesView("Matches", self.effect.current.matched)]
+        else:
+            found = [
+                NamesView("Also matches", self.effect.added),
+                NamesView("No longer matches", self.effect.removed),
+            ]
+        return [names for names in found if names.names.count]
+
+
+@dataclass(frozen=True)
+class OutputView:
+    """The channels in a proxy's list before and after."""
+
+    output: ProxyOutput
+
+    @property
+    def name(self) -> str:
+        return self.output.name
+
+    @property
+    def before(self) -> str:
+        return _channels(self.output.before, self.output.refused_before)
+
+    @property
+    def after(self) -> str:
+        return _channels(self.output.after, self.output.refused_after)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.output.after == 0 and bool(self.output.channels)
+
+    @property
+    def samples(self) -> list[NamesView]:
+        found = [NamesView("Added", self.output.added), NamesView("Removed", self.output.removed)]
+        return [names for names in found if names.names.count]
+
+
+@dataclass(frozen=True)
+class PreviewView:
+    """The counts of several items."""
+
+    preview: Preview
+
+    @property
+    def effects(self) -> list[EffectView]:
+        return [EffectView(effect) for effect in self.preview.effects]
+
+    @property
+    def summary(self) -> str:
+        """Such as "12 expressions, 1 warning"."""
+        warnings = sum(len(list(effect.warnings)) for effect in self.effects)
+        warnings += sum(output.is_empty for output in self.outputs)
+        return f"{format_count(len(self.effects), 'expression')}, {format_count(warnings, 'warning')}"
+
+    @property
+    def has_before(self) -> bool:
+        return any(effect.before for effect in self.effects)
+
+    @property
+    def outputs(self) -> list[OutputView]:
+        return [OutputView(output) for output in self.preview.proxies]
+
+    @property
+    def coverage(self) -> str:
+        """The rows that were tried: "30,000 channels, 20 players"."""
+        return ", ".join(describe_coverage(coverage) for coverage in self.preview.coverage)
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What restricts the counts."""
+        preview = self.preview
+        if preview.stop is not None:
+            yield describe_stop(preview.stop)
+        if preview.refused_after:
+            yield (
+                f'tvarr would refuse the mapping rule "{shown(preview.refused_after)}", and then it runs no mapping rule. '
+                "The counts are for channels without mapping."
+            )
+        if preview.uncounted:
+            yield f"{format_count(preview.uncounted, 'more item')} were not counted."
+        for coverage in preview.coverage:
+            if coverage.not_utf8:
+                yield f"{coverage.not_utf8:,} {coverage.subject.value} have a text that is not UTF-8."
+
+
+def _result(matches: Matches, subject: Subject) -> str:
+    if matches.problem is not None:
+        return f"tvarr refuses it: {matches.problem.message}"
+    if matches.is_blank:
+        return "Blank, so tvarr skips it"
+    if not matches.is_counted and matches.stop is not None:
+        return describe_stop(matches.stop)
+    return f"{matches.matched.count:,} of {matches.evaluated:,} {subject.value}"
+
+
+def _channels(count: int | None, refused: str) -> str:
+    return f'No list, because tvarr refuses "{shown(refused)}"' if count is None else f"{count:,}"
