@@ -47,6 +47,7 @@ OWN_PATHS = (
         "configuration",
         "docs",
         "export",
+        "expressions",
         "healthz",
         "history",
         "import",

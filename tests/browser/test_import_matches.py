@@ -52,7 +52,7 @@ def test_the_counts_appear_and_open_by_keyboard(person: Person, file: Path) -> N
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_a_count_can_be_canceled_and_begun_again(person: Person, file: Path) -> None:
     held: list[Route] = []
-    person.page.route(re.compile("/matches/$"), lambda route: held.append(route))
+    person.page.route(re.compile("/matches/$"), held.append)
     page = bring(person, file)
     page.locator("#matches-summary").click()
     page.get_by_role("button", name="Cancel").click()
