@@ -50,6 +50,7 @@ OWN_PATHS = (
         "configuration",
         "docs",
         "export",
+        "expressions",
         "healthz",
         "history",
         "import",

@@ -56,7 +56,7 @@ _UNTIL_COLOURS_HAVE_CHANGED = """async () => {
     await atMost(Promise.allSettled(document.getAnimations().map(each => each.finished)));
 }"""
 _ANSWERS = re.compile(
-    r"/(account|import|settings|settings/reset|sign-in|export/preview|locations/add|locations/[a-z0-9-]+/(change|key)"
+    r"/(account|expressions|import|settings|settings/reset|sign-in|export/preview|locations/add|locations/[a-z0-9-]+/(change|key)"
     r"|settings/receivers/add|settings/receivers/[a-z0-9-]+/change)/"
 )
 """Addresses that may answer a form with a page. All others must redirect, so that the page can be reloaded."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 from playwright.sync_api import Page
@@ -575,7 +576,30 @@ def configuration(studio: Studio) -> None:
         press("Undo selected changes")(person)
 
     studio.take("configuration-taken", take_back)
+    _test_expressions(studio)
     _read_backup(studio)
+
+
+def _test_expressions(studio: Studio) -> None:
+    """The expression tester: empty, with a mistake, and with an explanation."""
+
+    def tested(domain: str, expression: str, row: str = "") -> Show:
+        def show(person: Person) -> None:
+            page(f"/expressions/?{urlencode({'domain': domain, 'expression': expression, 'row': row})}")(person)
+            person.page.locator("#tested :is(.alert, p)").first.wait_for()
+
+        return show
+
+    with closing(sqlite3.connect(studio.installation.data / "tvarr.db")) as connection:
+        (name,) = connection.execute("SELECT channel_name FROM channels ORDER BY id").fetchone()
+    either = f'channel_name equals "{name}" AND group_title not equals "x" OR (tvg_id equals "1" AND channel_name contains "a")'
+    studio.take("expressions", after(page("/expressions/"), unfold("main")), looks=ALL_LOOKS)
+    studio.take("expressions-mistake", tested("stream_filter", 'channel_name equal "News"'), looks=ALL_LOOKS)
+    studio.take(
+        "expressions-explained", after(tested("stream_filter", either, name), unfold("#tested")), looks=ALL_LOOKS
+    )
+    rule = 'channel_name matches "(.*)" SET group_title = "Group $1"'
+    studio.take("expressions-mapping", after(tested("stream_mapping", rule, name), unfold("#tested")), looks=ALL_LOOKS)
 
 
 def _notice_edits(studio: Studio) -> None:

@@ -468,7 +468,20 @@ CASES = [
             COMMAND: Ask("", arguments=("config", "diff", "soon")),
         },
     ),
-    Case("try_expression", "nothing in the way", VIEWER, DONE, _try_expression("true")),
+    Case(
+        "prepare_expression_test",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {PAGE: Ask("GET /expressions/")},
+    ),
+    Case(
+        "try_expression",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        _try_expression("true") | {PAGE: Ask("POST /expressions/", {"expression": "true", "domain": "stream_filter"})},
+    ),
     Case(
         "explain_expression",
         "there is no such channel",

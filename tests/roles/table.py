@@ -120,6 +120,13 @@ PAGES: dict[str, Row] = {
     "POST /configuration/take/": row(OPERATOR, EXPORT, IMPORT, answer=302, body={"source": "now", "item": "{item}"}),
     "GET /configuration/events/<int:number>/": row(VIEWER, EXPORT, does="read an event"),
     "GET /configuration/items/<str:kind>/<str:row_id>/": row(VIEWER, EXPORT, does="read the history of an item"),
+    "GET /expressions/": row(VIEWER, EXPORT),
+    "POST /expressions/": row(
+        VIEWER,
+        EXPORT,
+        does="test an expression",
+        body={"expression": "true", "domain": "stream_filter", "priority": "", "row": ""},
+    ),
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
     "GET /locations/": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="list locations"),
     "GET /locations/add/": row(ADMINISTRATOR, MANAGE_LOCATIONS),

@@ -556,6 +556,11 @@ def may_read_addresses(actor: Actor) -> bool:
     return actor.may(DOWNLOAD)
 
 
+def prepare_expression_test(actor: Actor) -> None:
+    """Check that the actor may test expressions."""
+    actor.require(EXPORT)
+
+
 def try_expression(actor: Actor, text: str, domain: Domain, **options: Any) -> Count:
     """Count what an expression matches here. The options are those of `count_matches`, which says what it raises."""
     actor.require(EXPORT)

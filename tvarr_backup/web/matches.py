@@ -19,7 +19,7 @@ from tvarr_backup.matches.report import (
     describe_failure,
     describe_stop,
 )
-from tvarr_backup.matches.results import ChangedRow, Effect, Matches, Names, ProxyOutput, Subject, subject_of
+from tvarr_backup.matches.results import ChangedRow, Coverage, Effect, Matches, Names, ProxyOutput, Subject, subject_of
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.web.htmx import HtmxRequest
 
@@ -242,7 +242,11 @@ class PreviewView:
             yield f"{format_count(preview.uncounted, 'more item')} were not counted."
         for coverage in preview.coverage:
             if coverage.not_utf8:
-                yield f"{coverage.not_utf8:,} {coverage.subject.value} have a text that is not UTF-8."
+                yield describe_not_utf8(coverage)
+
+
+def describe_not_utf8(coverage: Coverage) -> str:
+    return f"{coverage.not_utf8:,} {coverage.subject.value} have a text that is not UTF-8."
 
 
 def _result(matches: Matches, subject: Subject) -> str:
