@@ -94,3 +94,14 @@ def test_without_scripts_it_is_a_form(plain_person: Person) -> None:
     expect(page.locator(".explanation")).to_contain_text("True")
     page.get_by_text("Fields and operators").click()
     expect(page.get_by_role("rowheader", name="channel_name")).to_be_visible()
+
+
+@pytest.mark.looks(*ALL_LOOKS)
+def test_the_admin_shows_what_a_filter_matches(person: Person) -> None:
+    page = person.open("/admin/tvarr_backup/filter/")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.locator(".item-matches")).to_contain_text("Matches: ")
+    person.look()
+    person.follow("Test this expression")
+    expect(page.locator("#test-summary")).to_have_text(re.compile("Matches: "))
+    person.look()

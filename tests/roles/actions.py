@@ -469,6 +469,20 @@ CASES = [
         },
     ),
     Case(
+        "find_item",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {PAGE: Ask("GET /configuration/items/<str:kind>/<str:row_id>/matches/")},
+    ),
+    Case(
+        "count_item_matches",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {PAGE: Ask("GET /configuration/items/<str:kind>/<str:row_id>/matches/")},
+    ),
+    Case(
         "prepare_expression_test",
         "nothing in the way",
         VIEWER,

@@ -127,6 +127,7 @@ PAGES: dict[str, Row] = {
         does="test an expression",
         body={"expression": "true", "domain": "stream_filter", "priority": "", "row": ""},
     ),
+    "GET /configuration/items/<str:kind>/<str:row_id>/matches/": row(VIEWER, EXPORT, does="count what an item matches"),
     "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
     "GET /locations/": row(ADMINISTRATOR, MANAGE_LOCATIONS, does="list locations"),
     "GET /locations/add/": row(ADMINISTRATOR, MANAGE_LOCATIONS),

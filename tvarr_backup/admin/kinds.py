@@ -27,6 +27,7 @@ from tvarr_backup.admin.visible import Column, EscapedTextAdmin
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseUnusable, TvarrBackupError
 from tvarr_backup.fields import FlagColumn, IntegerColumn
+from tvarr_backup.matches.items import WITH_EXPRESSIONS
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow, TvarrRow
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
@@ -61,6 +62,7 @@ class ItemAdmin(EscapedTextAdmin):
     ordering: ClassVar[tuple[str, ...]] = ("name",)
     actions = ("export_selected", "delete_selected")
     change_list_template = "admin/tvarr_backup/kind_change_list.html"
+    change_form_template = "admin/tvarr_backup/kind_change_form.html"
 
     @admin.display(description="expression", ordering="expression")
     def short_expression(self, row: Any) -> str:
@@ -102,6 +104,8 @@ class ItemAdmin(EscapedTextAdmin):
         return page
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        kind = kind_of_model(self.model)
+        context |= {"kind": kind, "has_matches": kind.slug in WITH_EXPRESSIONS}
         if context.get("original") is not None:
             self._warn_of_unreadable(request, [context["original"]])
         return super().render_change_form(request, context, *args, **kwargs)

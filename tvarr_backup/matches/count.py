@@ -13,14 +13,15 @@ from tvarr_backup.expressions.explain import Explanation
 from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.expressions.mapping_stage import ChannelGroups
 from tvarr_backup.expressions.requests import read_request
-from tvarr_backup.matches.items import Change, Item, read_mapping_rules, slug_of
+from tvarr_backup.matches.items import Change, Item, item_of_row, read_mapping_rules, slug_of
 from tvarr_backup.matches.players import PLAYERS
-from tvarr_backup.matches.preview import SAMPLE, Progress, preview_changes
+from tvarr_backup.matches.preview import SAMPLE, Preview, Progress, preview_changes
 from tvarr_backup.matches.results import Coverage, Matches, NamedRow, Stop, Subject, subject_of
 from tvarr_backup.matches.rows import Row, find_row, read_channels
 from tvarr_backup.matches.run import GROUP, LABELS
 from tvarr_backup.matches.stage import Rules, row_before
 from tvarr_backup.matches.tally import ADDRESS, Compiler, name_row
+from tvarr_backup.models import PortableRow
 from tvarr_backup.quoting import quoted
 
 
@@ -56,6 +57,14 @@ def count_matches(
     (effect,) = preview.effects
     coverage = next((each for each in preview.coverage if each.subject is subject_of(domain)), None)
     return Count(effect.current, coverage or Coverage(subject_of(domain)), effect.warnings, preview.stop)
+
+
+def count_item(
+    row: PortableRow, *, size: int = SAMPLE, limit: Limit | None = None, may_read_addresses: bool = True
+) -> Preview:
+    """Return a preview with one effect: what a stored filter or rule matches. Raises what `preview_changes` raises."""
+    change = Change("", None, item_of_row(row), is_planned=False)
+    return preview_changes([change], limit=limit, size=size, may_read_addresses=may_read_addresses)
 
 
 @dataclass(frozen=True, slots=True)

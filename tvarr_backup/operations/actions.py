@@ -38,6 +38,7 @@ from tvarr_backup.errors import (
     DeletionsUnconfirmed,
     EventNotFound,
     OperationRunning,
+    RowNotFound,
     SelectionEmpty,
     TvarrBackupError,
     UnprotectDenied,
@@ -47,10 +48,11 @@ from tvarr_backup.expressions.evaluate import Outcome
 from tvarr_backup.locations.addresses import LocationKind
 from tvarr_backup.locations.keys import Key
 from tvarr_backup.matches.compare import compare_states
-from tvarr_backup.matches.count import Count, Explained, count_matches, explain_row, reads_addresses
+from tvarr_backup.matches.count import Count, Explained, count_item, count_matches, explain_row, reads_addresses
 from tvarr_backup.matches.items import changes_of_plan
 from tvarr_backup.matches.preview import Preview, preview_changes
 from tvarr_backup.matches.stored import StoredCount, count_stored, match_headers
+from tvarr_backup.models import PortableRow
 from tvarr_backup.operations import imports, locations, outbox, receivers, schedule, track
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.alert_models import Alert, AlertSettings, OutboxMessage, Receiver
@@ -578,6 +580,25 @@ def explain_expression(actor: Actor, text: str, domain: Domain, name: str, *, pr
         actor.require(DOWNLOAD)
     require_tvarrs()
     return explain_row(text, domain, name, priority=priority)
+
+
+def find_item(actor: Actor, kind: Kind, row_id: str) -> PortableRow:
+    """Return a stored item, also a built-in one. Raises `RowNotFound`, and what `require_tvarrs` raises."""
+    actor.require(EXPORT)
+    require_tvarrs()
+    found: PortableRow | None = (
+        None if "\0" in row_id else kind.model.objects.filter(pk=row_id).first()
+    )  # PostgreSQL refuses NUL
+    if found is None:
+        raise RowNotFound("There is no {kind} {name}.", kind=kind.model._meta.verbose_name, name=quoted(row_id))
+    return found
+
+
+def count_item_matches(actor: Actor, row: PortableRow, **options: Any) -> Preview:
+    """Count what a stored filter or rule matches. The options are those of `count_item`, which says what it raises."""
+    actor.require(EXPORT)
+    require_tvarrs()
+    return count_item(row, may_read_addresses=may_read_addresses(actor), **options)
 
 
 def preview_matches(actor: Actor, plan: BundlePlan, **options: Any) -> Preview:

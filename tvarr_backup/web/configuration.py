@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.errors import EventNotFound, KindUnknown, StateUnread, TvarrBackupError
 from tvarr_backup.formatting import format_time
+from tvarr_backup.matches.items import WITH_EXPRESSIONS
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
@@ -220,7 +221,9 @@ def item(request: HttpRequest, kind: str, row_id: str) -> HttpResponse:
         "kind": known,
         "one": known.model._meta.verbose_name,
         "name": next((version.name for version in versions if version.content_id), current.name),
+        "row_id": row_id,
         "is_deleted": current.content_id is None,
+        "has_matches": current.content_id is not None and known.slug in WITH_EXPRESSIONS,
         "rows": rows,
     }
     return render(request, "web/configuration_item.html", context)

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import KindUnknown, RowNotFound, TvarrBackupError
 from tvarr_backup.expressions import CheckedExpression, Domain, check_expression
 from tvarr_backup.expressions.domains import SPELLINGS
 from tvarr_backup.expressions.explain import Explanation, Verdict
@@ -24,15 +24,17 @@ from tvarr_backup.expressions.limits import EvaluationCanceled
 from tvarr_backup.expressions.tree import Connective, Operator, Verb
 from tvarr_backup.expressions.values import shown
 from tvarr_backup.matches.count import Count, Explained
-from tvarr_backup.matches.items import slug_of
+from tvarr_backup.matches.items import WITH_EXPRESSIONS, item_of_row, slug_of
 from tvarr_backup.matches.report import describe_coverage, describe_failure, describe_stop
 from tvarr_backup.matches.results import Effect, Subject, subject_of
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
+from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.forms import Styled
 from tvarr_backup.web.htmx import HtmxRequest
-from tvarr_backup.web.matches import EffectView, describe_not_utf8, limit_of
+from tvarr_backup.web.matches import EffectView, count_for_page, describe_not_utf8, limit_of
+from tvarr_backup.web.refusals import refuse_on_page
 
 _DOMAINS = {
     Domain.STREAM_FILTER: "Channel filter",
@@ -112,6 +114,34 @@ def tester(request: HtmxRequest) -> HttpResponse:
         "has_new_names": request.htmx.trigger_name == "domain",
     }
     return render(request, "web/_expression_tested.html" if request.htmx else "web/expressions.html", context)
+
+
+@login_required
+@require_safe
+@refuse_on_page
+def item_matches(request: HtmxRequest, kind: str, row_id: str) -> HttpResponse:
+    """Show what a stored item matches: a page, or for htmx the part that item pages and the admin load."""
+    actor = Actor(request.user, Origin.WEB)
+    try:
+        known = kind_named(kind)
+        row = actions.find_item(actor, known, row_id)
+    except (KindUnknown, RowNotFound) as problem:
+        raise Http404 from problem
+    if known.slug not in WITH_EXPRESSIONS:
+        raise Http404
+    try:
+        counted = count_for_page(request, lambda limit: actions.count_item_matches(actor, row, limit=limit))
+    except EvaluationCanceled:
+        return HttpResponse(status=204)  # nobody waits for it
+    item = item_of_row(row)
+    context = counted | {
+        "item": item,
+        "kind": known,
+        "row_id": row_id,
+        "one": known.model._meta.verbose_name,
+        "tester": expression_address(item.expression, item.domain, item.priority),
+    }
+    return render(request, "web/_item_matches.html" if request.htmx else "web/item_matches.html", context)
 
 
 def _initial(request: HtmxRequest) -> dict[str, Any]:

@@ -63,6 +63,7 @@ urlpatterns = [
     path("operations/<ulid:pk>/cancel/", operations.cancel, name="cancel-operation"),
     path("operations/<ulid:pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
     path("expressions/", expressions.tester, name="expressions"),
+    path("configuration/items/<str:kind>/<str:row_id>/matches/", expressions.item_matches, name="item-matches"),
     path("export/", exports.page, name="export"),
     path("export/download/", exports.download, name="export-download"),
     path("export/preview/", exports.preview, name="export-preview"),
