@@ -540,7 +540,10 @@ CASES = [
         "nothing in the way",
         VIEWER,
         DONE,
-        {COMMAND: Ask("", arguments=("config", "diff", "latest", "--matches"))},
+        {
+            PAGE: Ask("GET /configuration/compare/matches/"),
+            COMMAND: Ask("", arguments=("config", "diff", "latest", "--matches")),
+        },
     ),
     Case("request_reading", "nothing in the way", OPERATOR, DONE, _read()),
     Case("request_reading", "the backup is gone", OPERATOR, "backup_not_found", _read(), on="missing"),

@@ -117,8 +117,10 @@ PAGES: dict[str, Row] = {
     "GET /configuration/": row(VIEWER, EXPORT, does="read the history"),
     "GET /configuration/compare/": row(VIEWER, EXPORT),
     "GET /configuration/compare/ two": row(VIEWER, EXPORT, does="compare", query="from=now&to={filename}"),
+    "GET /configuration/compare/matches/": row(VIEWER, EXPORT),
     "POST /configuration/take/": row(OPERATOR, EXPORT, IMPORT, answer=302, body={"source": "now", "item": "{item}"}),
     "GET /configuration/events/<int:number>/": row(VIEWER, EXPORT, does="read an event"),
+    "GET /configuration/events/<int:number>/matches/": row(VIEWER, EXPORT),
     "GET /configuration/items/<str:kind>/<str:row_id>/": row(VIEWER, EXPORT, does="read the history of an item"),
     "GET /expressions/": row(VIEWER, EXPORT),
     "POST /expressions/": row(

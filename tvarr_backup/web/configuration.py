@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -19,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.errors import EventNotFound, KindUnknown, StateUnread, TvarrBackupError
+from tvarr_backup.expressions.limits import EvaluationCanceled
 from tvarr_backup.formatting import format_time
 from tvarr_backup.matches.items import WITH_EXPRESSIONS
 from tvarr_backup.operations import actions
@@ -36,9 +38,11 @@ from tvarr_backup.operations.history_report import describe_event
 from tvarr_backup.operations.models import HistoryEventKind, Origin
 from tvarr_backup.operations.states import NOW, NamedState
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
-from tvarr_backup.portable.states import ChangeType, ItemChange, StateItem, compare_states
+from tvarr_backup.portable.states import ChangeType, Comparison, ItemChange, StateItem, compare_states
 from tvarr_backup.web.differences import mark_differences
+from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, format_made, summarize_changes
+from tvarr_backup.web.matches import count_for_page
 from tvarr_backup.web.operations import lead_to
 from tvarr_backup.web.refusals import refuse_on_page, status_of
 
@@ -183,6 +187,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         "event": found,
         "title": describe_event(found),
         "is_baseline": is_baseline,
+        "has_expressions": _has_expressions(changes),
         "sections": _sections(changes, "before" if can_take else ""),
         "source": as_name(found.at - timedelta(microseconds=1)),
         "can_undo": can_take and any(change.before is not None for change in changes),
@@ -190,6 +195,17 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         "is_import": found.kind in (HistoryEventKind.IMPORT, HistoryEventKind.UNDO),
     }
     return render(request, "web/configuration_event.html", context)
+
+
+@login_required
+@require_safe
+@refuse_on_page
+def event_matches(request: HtmxRequest, number: int) -> HttpResponse:
+    """Count what the expressions match that an event changed."""
+    found = _find(lambda: actions.find_event(_actor(request), number))
+    changes = () if found.kind == HistoryEventKind.BASELINE else changes_of([found])[found.pk]
+    by_kind = {slug: tuple(each for each in changes if each.item.kind.slug is slug) for slug in WITH_EXPRESSIONS}
+    return _count(request, Comparison(by_kind), reverse("history-event", args=[number]), "Back to the event")
 
 
 @login_required
@@ -249,7 +265,7 @@ def as_name(moment: datetime) -> str:
 @refuse_on_page
 def compare(request: HttpRequest) -> HttpResponse:
     """Compare two states. Items can be taken from the later one, or from the earlier one if the later one is now."""
-    names = {each: request.GET.get(each, "").strip() or NOW for each in ("from", "to")}
+    names = _compared_names(request)
     context: dict[str, Any] = {"from_name": names["from"], "to_name": names["to"], "offered": _offered_states()}
     states = []
     for field, name in names.items():
@@ -270,11 +286,42 @@ def compare(request: HttpRequest) -> HttpResponse:
         "summary": summarize_changes(found),
         "sections": _sections(found, "" if source.is_now else takes),
         "is_compared": True,
+        "has_expressions": _has_expressions(found),
+        "counts_address": f"{reverse('compare-matches')}?{urlencode(names)}",
         "source": source.name,
         "source_label": state_label(source),
         "warnings": [*before.state.warnings, *after.state.warnings],
     }
     return render(request, "web/configuration_compare.html", context)
+
+
+@login_required
+@require_safe
+@refuse_on_page
+def compare_matches(request: HtmxRequest) -> HttpResponse:
+    """Count what the expressions that differ between two states match."""
+    names = _compared_names(request)
+    before, after = (actions.read_state(_actor(request), name) for name in names.values())
+    back = f"{reverse('compare')}?{urlencode(names)}"
+    return _count(request, compare_states(before.state, after.state), back, "Back to the comparison")
+
+
+def _compared_names(request: HttpRequest) -> dict[str, str]:
+    return {each: request.GET.get(each, "").strip() or NOW for each in ("from", "to")}
+
+
+def _has_expressions(changes: Iterable[ItemChange]) -> bool:
+    return any(change.item.kind.slug in WITH_EXPRESSIONS for change in changes)
+
+
+def _count(request: HtmxRequest, found: Comparison, back: str, back_label: str) -> HttpResponse:
+    """Count what expressions match before and after changes: a page, or for htmx the part that a page loads."""
+    try:
+        context = count_for_page(request, lambda limit: actions.compare_matches(_actor(request), found, limit=limit))
+    except EvaluationCanceled:
+        return HttpResponse(status=204)  # nobody waits for it
+    context |= {"back": back, "back_label": back_label}
+    return render(request, "web/_effects.html" if request.htmx else "web/configuration_matches.html", context)
 
 
 def state_label(named: NamedState) -> str:
