@@ -58,6 +58,15 @@ def test_a_changed_filter_is_followed_from_the_timeline_to_its_former_version(pe
     person.look()
 
 
+@pytest.mark.looks(Look.NARROW_DARK)
+def test_an_event_shows_on_demand_what_its_expressions_match(person: Person) -> None:
+    page = person.open("/configuration/")
+    page.get_by_role("link", name="Edited outside this program").first.click()
+    page.get_by_text("What the changed expressions match").click()
+    expect(page.locator(".counts").get_by_role("rowheader", name="Quay")).to_be_visible()
+    person.look()
+
+
 @pytest.mark.looks(Look.WIDE_LIGHT)  # on small screens, Restore is on the page of the backup
 def test_an_item_is_taken_from_a_backup_by_keyboard_alone(person: Person) -> None:
     page = person.open("/")
