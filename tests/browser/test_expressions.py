@@ -75,8 +75,12 @@ def test_another_use_offers_other_names_and_the_priority(person: Person) -> None
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_a_count_can_be_canceled(person: Person) -> None:
     held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
     page = person.open("/expressions/")
-    page.route(re.compile("/expressions/$"), held.append)
+    page.route(re.compile("/expressions/$"), hold)
     page.get_by_label("Expression").fill("true")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#test-summary")).to_have_text("Canceled.")
