@@ -208,12 +208,12 @@ def test_somebody_elses_change_is_told_at_the_next_choice_with_totals_that_are_t
 def test_what_is_not_found_here_is_mapped_for_all_its_items(person: Person, tmp_path: Path) -> None:
     items = [client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")]
     page = bring(person, written(tmp_path, document(CLIENTS, *items)))
-    expect(page.locator(".found")).to_have_count(2)
+    expect(page.locator("#preview-items .found")).to_have_count(2)
     page.get_by_label('Encoding profile "HEVC high" (2 items)').select_option("-")
     expect(totals(page)).to_have_text("Will skip 2. Nothing would change.")
     expect(page.locator(".htmx-added")).to_have_count(0)  # what has just come listens a moment later
     page.get_by_label('Encoding profile "HEVC high" (2 items)').select_option("=H.265 High Quality")
-    expect(page.locator(".found")).to_have_count(0)
+    expect(page.locator("#preview-items .found")).to_have_count(0)
     person.press("Import 2 items")
 
 
