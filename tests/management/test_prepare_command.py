@@ -212,8 +212,8 @@ def test_interrupted_operations_are_ended(prepared: Installation) -> None:
     with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
         connection.execute(
             "INSERT INTO operations_operation (id, kind, state, database, arguments, origin, phase, done_bytes, message, "
-            "error_code, error, cancel_requested, host, boot, pid, process_started, is_exclusive, location, created_at) "
-            "VALUES ('01KAEHXEGJ5GMS392SP1ZYMK50', 'backup', 'running', 'x', '{}', 'web', '', 0, '', '', '', 0, ?, ?, 1, -1, 1, '', "
+            "error_code, error, cancel_requested, host, boot, pid, process_started, is_exclusive, is_noticed, location, created_at) "
+            "VALUES ('01KAEHXEGJ5GMS392SP1ZYMK50', 'backup', 'running', 'x', '{}', 'web', '', 0, '', '', '', 0, ?, ?, 1, -1, 1, 0, '', "
             "'2026-01-01')",
             (socket.gethostname(), Path("/proc/sys/kernel/random/boot_id").read_text().strip()),
         )
