@@ -46,7 +46,7 @@ def completed(file: Path, *words: str) -> list[str]:
     ("words", "offered"),
     [
         (("backup", "resto"), ["restore"]),
-        (("backup", "re"), ["restore", "recover"]),
+        (("backup", "re"), ["rehearse", "restore", "recover"]),
         (("sched",), ["schedule"]),
         (("schedule", "s"), ["show", "set"]),
         (("backup", "restore", "--acc"), ["--accept-newer", "--accept-code"]),
