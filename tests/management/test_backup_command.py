@@ -330,8 +330,8 @@ def test_cleanup_deletes_what_a_dry_run_lists(prepared: Installation, setting: s
     else:
         with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
             connection.execute(
-                "INSERT INTO operations_backupsettings (id, cron, time_zone, keep, keep_all, max_age) "
-                "VALUES (1, '', '', 1, false, '')"
+                "INSERT INTO operations_backupsettings (id, cron, time_zone, keep, keep_all, max_age, rehearsal_interval) "
+                "VALUES (1, '', '', 1, false, '', '')"
             )
     announced = prepared.json("backup", "prune", "--dry-run", "--json")["removed"]
     assert announced == names[:2]

@@ -256,9 +256,9 @@ CASES = [
     Case("request_rehearsal", "a backup is queued", OPERATOR, DONE, _without(_rehearse(), COMMAND), queued=BACKUP),
     Case(
         "request_rehearsal",
-        "the location has no copy",
+        "the identity is not stored",
         ADMINISTRATOR,
-        "backup_not_found",
+        "identity_required",
         {
             PAGE: Ask("POST /locations/<slug:location>/rehearse/"),
             API: Ask("POST /api/v1/locations/<str:name>/rehearse", {}),
@@ -723,9 +723,9 @@ CASES = [
     ),
     Case(
         "new_location_key",
-        "nothing in the way",
+        "it has encrypted copies",
         ADMINISTRATOR,
-        DONE,
+        "location_invalid",
         _location("POST", "/key", None, "key", "new", LOCATION) | _on_location("key", {"make": "yes"}),
     ),
     Case(

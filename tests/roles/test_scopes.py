@@ -22,7 +22,15 @@ _SECRET = ("/api/v1/locations", "/api/v1/receivers")
 _BADGE = "GET /status.svg"
 _BACKUPS = (*_SECRET, "/api/v1/backups", "/api/v1/operations", "/api/v1/status", "/readyz", "/metrics", "/status.svg")
 _OF_OTHERS = ("GET /api/v1/imports/", "POST /api/v1/imports/")
-_READING = ("POST /api/v1/export/",)
+_READING = (
+    "POST /api/v1/export/",
+    "POST /api/v1/expressions/test",
+    "POST /api/v1/filters/test",
+    "POST /api/v1/data-mapping/test",
+    "POST /api/v1/client-detection-rules/test",
+)
+_WITH_ADDRESSES = ("expressions/test addresses", "filters/test channels")
+"""Addresses of streams contain credentials, so they require the right to download backups."""
 
 
 def is_in(scope: Scope, key: str) -> bool:
@@ -36,7 +44,7 @@ def is_in(scope: Scope, key: str) -> bool:
         or key.startswith(_READING)
         or address.endswith("/export"),
         Scope.BACKUPS: is_about_backups,
-        Scope.CONFIGURATION: not is_about_backups,
+        Scope.CONFIGURATION: not is_about_backups and not key.endswith(_WITH_ADDRESSES),
     }[scope]
 
 
