@@ -183,7 +183,7 @@ def test_programs_are_logged_with_their_pids(spoken: Service) -> None:
 
 def test_the_last_lines_are_written(spoken: Service) -> None:
     assert len(spoken.told("worker.stopped")) == 1
-    assert sorted(event["program"] for event in spoken.told("program.stopped")) == ["web server", "worker"]
+    assert sorted(event["program"] for event in spoken.told("program.stopped")) == ["alerts", "web server", "worker"]
 
 
 def test_requests_are_logged_without_their_queries(spoken: Service) -> None:

@@ -34,7 +34,7 @@ _CONNECTIONS = 500
 class Command(TerminalCommand):
     """Supervises the web server, the worker and the process that sends alerts. Exits with 0 after a signal."""
 
-    help = "Prepare both databases, then run the web server, the worker and alerts until stopped."
+    help = "Prepare both databases, then run web server, worker and alerts until stopped."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
