@@ -188,7 +188,11 @@ def follow(installation: Installation, browser: Browser, page: str) -> Course:
 
 
 def history(installation: Installation) -> list[tuple[Any, ...]]:
-    return rows(installation, "SELECT * FROM operations_operation ORDER BY id")
+    """Return the operations without the mark of the alerts, which take note of each end a little later."""
+    columns = [
+        name for _, name, *_ in rows(installation, "PRAGMA table_info(operations_operation)") if name != "is_noticed"
+    ]
+    return rows(installation, f"SELECT {', '.join(columns)} FROM operations_operation ORDER BY id")
 
 
 def restore_seen_by_all(installation: Installation, up: Up) -> tuple[list[str], list[str]]:

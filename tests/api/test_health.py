@@ -359,9 +359,10 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
     return viewer
 
 
-# Four for the user and permissions, six for the schedule, one each for the backup disk, locations and rehearsals; two more for the metrics.
+# Four for the user and permissions, six for the schedule, one each for the backup disk, locations and rehearsals, two for alerts; two more
+# for the metrics.
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("address", "queries"), [("/readyz", 13), ("/metrics", 15)])
+@pytest.mark.parametrize(("address", "queries"), [("/readyz", 15), ("/metrics", 17)])
 def test_the_number_of_queries_is_fixed(
     address: str, queries: int, busy: APIClient, django_assert_num_queries: Any
 ) -> None:

@@ -190,7 +190,7 @@ def test_the_number_of_queries_does_not_grow_with_the_backups(client: Client, fo
     many(folder, 60)
     with CaptureQueriesContext(connection) as more:
         client.get(HOME)
-    assert len(more) == len(few) == 15, [query["sql"] for query in few]
+    assert len(more) == len(few) == 19, [query["sql"] for query in few]
 
 
 @pytest.mark.parametrize("query", [{"page": "x"}, {"page": "999"}, {"page": "-1"}, {"kind": "nonsense"}])

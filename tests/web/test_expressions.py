@@ -78,7 +78,7 @@ def test_without_scripts_the_whole_page_has_the_result(viewer: Client) -> None:
     page = send(viewer, "/expressions/", {"expression": "true", "domain": "stream_filter"})
     assert "<html" in page.content.decode()
     assert "Matches: 3 of 3 channels" in text_of(page)
-    assert "It matches all of the channels." in text_of(page)
+    assert "It matches all 3 rows." in text_of(page)
 
 
 def test_a_problem_is_shown_at_its_place(viewer: Client) -> None:
