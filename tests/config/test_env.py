@@ -19,6 +19,10 @@ READERS: dict[str, Callable[[], Any]] = {
     "text": lambda: env.text("HARBOUR", "fallback"),
     "word": lambda: env.word("HARBOUR", "info", LEVELS),
     "duration": lambda: env.duration("HARBOUR"),
+    "interval": lambda: env.interval("HARBOUR", "1w"),
+    "receivers": lambda: [str(receiver.kind) for receiver in env.receivers("HARBOUR")],
+    "ping_address": lambda: env.ping_address("HARBOUR"),
+    "mail_server": lambda: (server := env.mail_server("HARBOUR")) and server.host,
     "group": lambda: env.group("HARBOUR"),
     "file_mode": lambda: env.file_mode("HARBOUR", "0600"),
     "integer": lambda: env.integer("HARBOUR", 8081, 1, 65535),
@@ -47,6 +51,11 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("word", " DEBUG", "debug"),
     ("duration", "1w2d", timedelta(days=9)),
     ("duration", "12h", timedelta(hours=12)),
+    ("interval", "30d", timedelta(days=30)),
+    ("interval", "none", None),
+    ("receivers", "mailto:me@example.com webhook+https://hooks.example.com/x", ["mail", "webhook"]),
+    ("mail_server", "smtp://mail.example.com:25?from=me@example.com", "mail.example.com"),
+    ("ping_address", "https://hc.example.com/x", "https://hc.example.com/x"),
     ("group", str(os.getegid()), os.getegid()),
     ("group", grp.getgrgid(os.getegid()).gr_name, os.getegid()),
     ("file_mode", "0640", 0o640),
@@ -126,6 +135,7 @@ REFUSED: list[tuple[str, str, str]] = [
         for value in ("proxy.example", "10.0.0.1/8", "10.0.0", "10.0.0.1:80", "[::1]", "10.0.0.0/33", "١٠.0.0.1")
     ],
     ("word", "loud", "one of debug, info"),
+    ("interval", "12h", 'a duration from 1d to 9999w, such as "1w" or "30d", or "none"'),
     *[("file_mode", value, "0600, 0640, 0644 or 0660") for value in ("0777", "0400", "640x", "rw-r-----", "0o640")],
     *[
         ("group", value, "the name or id of a group on this system")
@@ -313,6 +323,23 @@ def test_variables_that_are_set_and_not_blank_are_found(monkeypatch: pytest.Monk
     monkeypatch.setenv("HARBOUR", "north")
     monkeypatch.setenv("LANTERN", " ")
     assert {"HARBOUR", "LANTERN"} & env.find_set() == {"HARBOUR"}
+
+
+@pytest.mark.parametrize(
+    ("reader", "given"),
+    [
+        ("receivers", "webhook+https:///wharf-lantern"),
+        ("ping_address", "wharf-lantern"),
+        ("mail_server", "pop3://me:wharf-lantern@mail.example.com"),
+    ],
+)
+def test_an_invalid_address_that_may_be_secret_is_not_shown(
+    reader: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARBOUR", given)
+    with pytest.raises(ImproperlyConfigured, match="HARBOUR") as refused:
+        READERS[reader]()
+    assert "wharf-lantern" not in str(refused.value)
 
 
 def test_every_reader_is_tested() -> None:
