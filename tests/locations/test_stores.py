@@ -189,7 +189,10 @@ def test_a_write_without_a_tag_leaves_nothing_after_a_report_has_raised(store: S
     with pytest.raises(Canceled):
         store.write("mine/a.age", ZerosSource(size), report=CancelAfter(size))
     assert store.list_objects("mine") == []
-    assert place.names() == set()
+    left = place.names()
+    if place.address.kind is LocationKind.WEBDAV:  # the server may end the request after its part was deleted
+        left = {name for name in left if not name.endswith(".part")}
+    assert left == set()
     store.write("mine/a.age", ZerosSource(size))
     assert store.list_objects("mine") == [Entry("a.age", size)]
 
