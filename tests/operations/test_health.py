@@ -762,8 +762,18 @@ def test_without_a_receiver_the_check_is_fine_and_there_is_advice_until_a_user_d
     assert not again.alerts.needs_advice
 
 
+def test_receivers_that_have_accepted_nothing_are_named() -> None:
+    receive(name="attic", sent_at=datetime.now(UTC))
+    receive(name="cellar")
+    receive(name="garden", is_enabled=False)
+    with SenderHeartbeat():
+        state, message = result_of(Subject.ALERTS)
+    assert state == "ok"
+    assert message == "Alerts are sent to 1 receiver. Not tried yet: cellar. Send a test message. Paused: garden."
+
+
 def test_with_a_receiver_the_process_that_sends_must_run() -> None:
-    receive()
+    receive(sent_at=datetime.now(UTC))
     assert result_of(Subject.ALERTS)[0] == "warning"
     with SenderHeartbeat():
         assert result_of(Subject.ALERTS) == ("ok", "Alerts are sent to 1 receiver.")

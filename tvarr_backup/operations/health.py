@@ -17,6 +17,7 @@ from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.backups.forecast import count_fitting
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.formatting import format_count, format_time
+from tvarr_backup.operations.alert_models import ReceiverState
 from tvarr_backup.operations.models import LocationState, Operation, OperationKind, OperationState
 from tvarr_backup.operations.observe import (
     Live,
@@ -541,7 +542,20 @@ def _check_alerts(observed: Observation) -> HealthCheck:
     failing = alerts.failing(observed.at)
     if failing:
         return HealthCheck(HealthState.WARNING, join(map(_describe_failing, failing)))
-    return _ok("Alerts are sent to {count}.", count=format_count(len(alerts.receivers), "receiver"))
+    return HealthCheck(HealthState.OK, join(_describe_receivers(alerts.receivers)))
+
+
+def _describe_receivers(receivers: Sequence[ObservedReceiver]) -> Iterator[Sentence]:
+    """Say who gets alerts. Only an accepted message shows that they arrive."""
+    names = {state: [one.name for one in receivers if one.state is state] for state in ReceiverState}
+    untried, paused = names[ReceiverState.UNTRIED], names[ReceiverState.PAUSED]
+    tried = len(receivers) - len(untried) - len(paused)
+    if tried or not receivers:
+        yield Sentence("Alerts are sent to {count}.", count=format_count(tried, "receiver"))
+    if untried:
+        yield Sentence("Not tried yet: {names}. Send a test message.", names=name_some(untried, _NAMED_AT_MOST))
+    if paused:
+        yield Sentence("Paused: {names}.", names=name_some(paused, _NAMED_AT_MOST))
 
 
 def _describe_failing(receiver: ObservedReceiver) -> Sentence:

@@ -37,7 +37,7 @@ def limit_of(request: HtmxRequest) -> Limit:
 def _has_left(request: HtmxRequest) -> bool:
     """Return whether the client has closed its connection. A browser does so when it leaves the page or cancels the request.
 
-    `gunicorn.socket` is the connection, whose request has been read completely. Other servers do not tell.
+    `gunicorn.socket` is the connection, whose request has been read completely. With other servers, the browser counts as waiting.
     """
     connection = request.META.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):
@@ -136,7 +136,7 @@ class EffectView:
         yield from (warning.message for warning in self.effect.warnings)
         for failure in self.effect.current.failures:
             name = shown(failure.example.name)
-            yield f"{describe_failure(failure.code)} This is so for {failure.count:,}, such as {name}."
+            yield f"{describe_failure(failure.code)} It fails for {failure.count:,}, such as {name}."
 
     @property
     def changed(self) -> str:
