@@ -389,6 +389,8 @@ def test_the_start_page_advises_to_add_a_receiver_until_the_advice_is_dismissed(
 
 @pytest.mark.usefixtures("_folder")
 def test_with_a_receiver_there_is_no_advice(client: Client, phone: Receiver) -> None:
+    assert "Alerts are sent to 1 receiver , of which 1 is paused or not tried yet." in text_of(client.get("/"))
+    Receiver.objects.update(sent_at=phone.created_at)
     text = text_of(client.get("/"))
     assert ADVICE not in text
     assert "Alerts are sent to 1 receiver ." in text

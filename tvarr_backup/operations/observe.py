@@ -116,6 +116,11 @@ class ObservedAlerts:
         """Whether to advise to add a receiver: there is none, and no user has dismissed the advice."""
         return not self.receivers and not self.is_advice_dismissed
 
+    @property
+    def silent(self) -> int:
+        """How many receivers are paused, or have not been tried."""
+        return sum(one.state in {ReceiverState.PAUSED, ReceiverState.UNTRIED} for one in self.receivers)
+
     def failing(self, at: datetime) -> list[ObservedReceiver]:
         """Return the receivers that have been failing for long."""
         return [one for one in self.receivers if one.failing_since and abs(at - one.failing_since) > RECEIVER_LATE]
