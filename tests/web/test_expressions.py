@@ -108,7 +108,7 @@ def test_a_mapping_rule_shows_values_before_and_after(viewer: Client) -> None:
 
 def test_failures_at_run_time_are_shown(viewer: Client) -> None:
     text = text_of(sent(viewer, 'channel_name greater_than "5"'))
-    assert "A value that is compared as a number is not a number. This is so for 3, such as" in text
+    assert "A value that is compared as a number is not a number. It fails for 3, such as" in text
 
 
 def test_a_client_detection_rule_is_tried_on_players(viewer: Client) -> None:
