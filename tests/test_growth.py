@@ -24,6 +24,7 @@ from tvarr_backup.backups.names import moment_in, parse_name
 from tvarr_backup.backups.sidecar import decode_sidecar
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.expressions import Domain, check_expression, reading
+from tvarr_backup.expressions.evaluate import compile_expression
 from tvarr_backup.fields import read_codec_list
 from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.json_events import value_of
@@ -70,6 +71,19 @@ def in_pieces(text: bytes) -> bool:
         incoming.add(text[start : start + 64])
         incoming.is_ready()
     return incoming.is_ready()
+
+
+def _evaluate(expression: str, value: str) -> object:
+    program = compile_expression(expression, Domain.STREAM_FILTER)
+    return program.evaluate({"channel_name": value})
+
+
+def evaluated(expression: str) -> object:
+    return _evaluate(expression, "Harbour")
+
+
+def changed(expression: str) -> object:
+    return compile_expression(expression, Domain.STREAM_MAPPING).apply({"channel_name": "Harbour"})
 
 
 JSON: dict[str, Case] = {
@@ -132,6 +146,21 @@ EXPRESSIONS: dict[str, Case] = {
     "digits of base 16": (stream, repeated("f", 'tvg_id > "0x', '"')),
     "captures": (stream, repeated("$12 ", 'name matches "(a)" SET name = "', '"')),
 }
+EVALUATIONS: dict[str, Case] = {
+    "conditions": (evaluated, repeated(f"{_EQUALS} OR ", after=_EQUALS)),
+    "conditions that fail": (evaluated, repeated("channel_name > 1 OR ", after=_EQUALS)),
+    "not": (evaluated, repeated("not ", after=_EQUALS)),
+    "depth": (evaluated, lambda n: "(" * (n // 10_000) + f"{_EQUALS} AND " * (n // 30) + "true" + ")" * (n // 10_000)),
+    "regular expressions": (evaluated, numbered('channel_name matches "a{:05}(b)"', " OR ")),
+    "a regular expression": (evaluated, repeated("(a|b)*", 'channel_name matches "', '$"')),
+    "a value": (
+        partial(_evaluate, 'channel_name matches "(a+)+$" OR channel_name contains "aab"'),
+        repeated("a", after="!"),
+    ),
+    "a value that is a number": (partial(_evaluate, "channel_name > 1"), repeated("1")),
+    "captures": (changed, repeated("$1 ", 'channel_name matches "(.*)" SET tvg_name = "', '"')),
+    "actions": (changed, repeated(', tvg_name += "a"', 'true SET tvg_name = "a"')),
+}
 OTHERS: dict[str, Case] = {
     "items of an export": (export, repeated(b'{"name": "A"}, ', b'{"items": [', b"0]}")),
     "an export's unknown member": (export, repeated(b"[0, 1], ", b'{"more": [', b"0]}")),
@@ -182,6 +211,7 @@ def growth(case: Case) -> tuple[int, list[float]]:
 ALL = {
     **{f"JSON: {name}": case for name, case in JSON.items()},
     **{f"expression: {name}": case for name, case in EXPRESSIONS.items()},
+    **{f"evaluation: {name}": case for name, case in EVALUATIONS.items()},
     **OTHERS,
 }
 

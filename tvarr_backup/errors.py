@@ -357,6 +357,20 @@ class DeletionsUnconfirmed(ConfirmationRequired):
         return error
 
 
+class ExpressionTooLarge(TvarrBackupError):
+    """The regular expressions of an expression need more time or memory than is available for them. tvarr may run it."""
+
+    def __init__(self) -> None:
+        super().__init__("The regular expressions are too large to evaluate here. tvarr may still be able to run them.")
+
+
+class EvaluationTooSlow(TvarrBackupError):
+    """The evaluation of expressions has used its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Evaluation stopped after {seconds} seconds.", seconds=round(seconds))
+
+
 class UploadTooLarge(TvarrBackupError):
     """A file is larger than the limit for uploads."""
 

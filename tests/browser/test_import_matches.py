@@ -45,7 +45,7 @@ def test_the_counts_appear_and_open_by_keyboard(person: Person, file: Path) -> N
     expect(summary).to_have_text(re.compile("What the expressions match: 3 expressions, 2 warnings"))
     summary.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("It matches none of 200 rows.")).to_be_visible()
+    expect(page.get_by_text("It matches none of 200 channels.")).to_be_visible()
     person.look()
 
 
@@ -74,5 +74,5 @@ def test_without_scripts_it_is_a_page_of_its_own(plain_person: Person, file: Pat
     plain_person.press("Preview files")
     page.locator("#matches-summary").click()
     plain_person.follow("Count now")
-    expect(page.get_by_text("It matches none of 200 rows.")).to_be_visible()
+    expect(page.get_by_text("It matches none of 200 channels.")).to_be_visible()
     plain_person.follow("Back to the preview")

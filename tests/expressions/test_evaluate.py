@@ -9,13 +9,14 @@ from itertools import repeat
 
 import pytest
 
+from tvarr_backup.errors import EvaluationTooSlow, ExpressionTooLarge
 from tvarr_backup.expressions import Domain, InvalidExpression
 from tvarr_backup.expressions.columns import READ, WRITTEN, find_column
 from tvarr_backup.expressions.evaluate import Outcome, compile_expression
 from tvarr_backup.expressions.explain import Explanation, Verdict
 from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
 from tvarr_backup.expressions.fields import VOCABULARIES
-from tvarr_backup.expressions.limits import Budget, EvaluationCanceled, EvaluationTooSlow, ExpressionTooLarge, Limit
+from tvarr_backup.expressions.limits import Budget, EvaluationCanceled, Limit
 from tvarr_backup.expressions.numbers import read_number
 from tvarr_backup.expressions.program_sets import ProgramSet
 from tvarr_backup.expressions.values import fold, join, remove

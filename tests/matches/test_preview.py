@@ -15,15 +15,17 @@ from tests.factories import (
 )
 from tests.matches.changes import MAPPING, added, codes, effect_of, item, names, preview
 from tests.portable.files import FILTERS, envelope, filter_item
+from tvarr_backup.errors import EvaluationTooSlow
 from tvarr_backup.expressions import Domain
 from tvarr_backup.expressions.combination_warnings import CombinationCode
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.failures import FailureCode
-from tvarr_backup.expressions.limits import EvaluationCanceled, EvaluationTooSlow, Limit
+from tvarr_backup.expressions.limits import EvaluationCanceled, Limit
 from tvarr_backup.matches import preview as module
 from tvarr_backup.matches import rows, tally
 from tvarr_backup.matches.items import Change, changes_of_comparison, changes_of_plan, item_of_row
 from tvarr_backup.matches.players import PLAYERS
-from tvarr_backup.matches.results import Coverage, Stop, Subject
+from tvarr_backup.matches.results import Coverage, Stop
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule
 from tvarr_backup.portable.answers import Answers, Resolution
 from tvarr_backup.portable.bundles import plan_bundle
@@ -60,7 +62,7 @@ def test_a_new_filter_is_counted(channels: None) -> None:
 def test_the_rows_that_were_read_are_counted(channels: None) -> None:
     ChannelFactory.create(source__enabled=False)
     found = preview(added("true"))
-    assert found.coverage == (Coverage(Subject.CHANNELS, in_database=5, evaluated=4),)
+    assert found.coverage == (Coverage(RowKind.CHANNELS, in_database=5, evaluated=4),)
 
 
 def test_a_changed_filter_has_both_counts_and_what_differs(channels: None) -> None:
@@ -223,7 +225,7 @@ def test_filters_of_programmes_are_counted_and_have_no_effect() -> None:
     found = preview(added('title = "tides"', Domain.EPG_FILTER))
     assert names(found.effects[0].current.matched) == ["Tides"]
     assert codes(found.effects[0]) == [CombinationCode.NO_PROGRAMMES_YET]
-    assert found.coverage == (Coverage(Subject.PROGRAMMES, in_database=2, evaluated=2),)
+    assert found.coverage == (Coverage(RowKind.PROGRAMMES, in_database=2, evaluated=2),)
 
 
 def test_rules_for_programmes_see_the_group_of_the_channel_after_the_channel_rules(channels: None) -> None:
@@ -243,7 +245,7 @@ def test_rules_for_programmes_see_the_group_of_the_channel_after_the_channel_rul
 def test_a_client_rule_is_tried_on_players() -> None:
     found = preview(added('@dynamic(request.headers):user-agent contains "VLC/"', Domain.CLIENT_DETECTION))
     assert names(found.effects[0].current.matched) == ["VLC"]
-    assert found.coverage == (Coverage(Subject.PLAYERS, len(PLAYERS), len(PLAYERS)),)
+    assert found.coverage == (Coverage(RowKind.PLAYERS, len(PLAYERS), len(PLAYERS)),)
 
 
 def test_a_client_rule_shows_the_settings_it_assigns() -> None:
@@ -283,7 +285,7 @@ def test_without_time_the_count_covers_the_first_rows(channels: None, monkeypatc
     found = preview(added("true"), limit=limit, progress=lambda *_: setattr(limit, "is_over", True))
     matches = found.effects[0].current
     assert (found.stop, matches.stop, matches.evaluated, matches.matched.count) == (Stop.TIME, Stop.TIME, 2, 2)
-    assert found.coverage == (Coverage(Subject.CHANNELS, in_database=4, evaluated=2),)
+    assert found.coverage == (Coverage(RowKind.CHANNELS, in_database=4, evaluated=2),)
 
 
 def test_without_time_to_compile_nothing_is_counted(channels: None) -> None:

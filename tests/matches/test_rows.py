@@ -16,8 +16,8 @@ from tests.factories import (
     StreamSourceFactory,
 )
 from tvarr_backup.errors import RowNotFound
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.matches import rows
-from tvarr_backup.matches.results import Subject
 from tvarr_backup.matches.rows import (
     Row,
     Share,
@@ -179,21 +179,21 @@ def test_programmes_of_disabled_sources_are_left_out() -> None:
 
 def test_a_channel_is_found_by_its_id_and_by_its_name() -> None:
     channel = ChannelFactory.create(channel_name="Quiet Bay")
-    found = find_row(Subject.CHANNELS, channel.pk)
-    assert find_row(Subject.CHANNELS, "Quiet Bay") == found
+    found = find_row(RowKind.CHANNELS, channel.pk)
+    assert find_row(RowKind.CHANNELS, "Quiet Bay") == found
     assert found["stream_url"] == channel.stream_url
 
 
 def test_a_channel_of_a_disabled_source_is_found() -> None:
     ChannelFactory.create(channel_name="Quiet Bay", source__enabled=False)
-    assert find_row(Subject.CHANNELS, "Quiet Bay")["channel_name"] == "Quiet Bay"
+    assert find_row(RowKind.CHANNELS, "Quiet Bay")["channel_name"] == "Quiet Bay"
 
 
 @pytest.mark.parametrize("name", ["Nobody", "", "a\0b"])
-@pytest.mark.parametrize("subject", [Subject.CHANNELS, Subject.PROGRAMMES])
-def test_a_row_that_does_not_exist_is_not_found(subject: Subject, name: str) -> None:
+@pytest.mark.parametrize("row_kind", [RowKind.CHANNELS, RowKind.PROGRAMMES])
+def test_a_row_that_does_not_exist_is_not_found(row_kind: RowKind, name: str) -> None:
     with pytest.raises(RowNotFound):
-        find_row(subject, name)
+        find_row(row_kind, name)
 
 
 def test_tvarrs_own_database_is_read(attached: Path) -> None:

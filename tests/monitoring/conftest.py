@@ -62,6 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     installation.ok("backup", "create")
     add_location(installation, f"folder:{folder / 'nas'}")
     copy_now(installation)
+    installation.ok("backup", "rehearse")
     tokens = {
         scope: installation.json("token", "create", scope, "--user", "admin", "--scope", scope, "--json")["token"]
         for scope in ("read", "badge", "all")

@@ -151,6 +151,21 @@ def test_the_address_of_a_receiver_of_the_environment_is_changed_there(settings:
     assert Receiver.objects.get().url == receiver.url
 
 
+def test_the_monitor_of_pings_has_no_daily_reminder(settings: Any) -> None:
+    settings.PING_URL = "https://hc-ping.com/5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
+    store_environment()
+    with pytest.raises(ReceiverInvalid, match="daily reminder"):
+        change_receiver(Receiver.objects.get(), reminds_daily=True)
+    assert not Receiver.objects.get().reminds_daily
+
+
+def test_the_monitor_of_pings_can_be_paused(settings: Any) -> None:
+    settings.PING_URL = "https://hc-ping.com/5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
+    store_environment()
+    change_receiver(Receiver.objects.get(), is_enabled=False)
+    assert Receiver.objects.get().state == ReceiverState.PAUSED
+
+
 def test_receivers_of_users_stay_when_the_environment_changes(settings: Any) -> None:
     add_receiver("phone", NTFY)
     settings.NOTIFY_ADDRESSES = ()

@@ -10,6 +10,7 @@ import pytest
 from tests.installation import ROOT
 from tests.receivers.messages import make_message
 from tests.receivers.web_receiver import Received, running_receiver
+from tvarr_backup.operations.alert_models import AlertEvent
 from tvarr_backup.receivers.addresses import make_signing_secret, parse_receiver
 from tvarr_backup.receivers.messages import MOST_OF_SUBJECT, MOST_OF_TEXT
 from tvarr_backup.receivers.send import send
@@ -31,6 +32,14 @@ def is_genuine() -> Verify:
     exec(_block("python"), names)
     found: Verify = names["is_genuine"]
     return found
+
+
+def test_every_event_of_a_message_is_in_the_table() -> None:
+    listed = {
+        code for row in re.findall(r"^\| (`[^|]+`) \|", GUIDE, re.MULTILINE) for code in re.findall(r"`(\w+)`", row)
+    }
+    of_pings = {AlertEvent.BACKUP_STARTED, AlertEvent.BACKUP_SUCCEEDED}
+    assert set(AlertEvent.values) - of_pings <= listed
 
 
 @pytest.fixture

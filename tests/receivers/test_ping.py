@@ -15,7 +15,12 @@ CHECK = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
 
 @pytest.mark.parametrize(
     ("kind", "path"),
-    [(PingKind.START, f"/{CHECK}/start"), (PingKind.SUCCESS, f"/{CHECK}"), (PingKind.FAILURE, f"/{CHECK}/fail")],
+    [
+        (PingKind.START, f"/{CHECK}/start"),
+        (PingKind.SUCCESS, f"/{CHECK}"),
+        (PingKind.FAILURE, f"/{CHECK}/fail"),
+        (PingKind.TEST, f"/{CHECK}/log"),
+    ],
 )
 @pytest.mark.parametrize(("ending", "query"), [("", ""), ("/", ""), ("?create=1", "?create=1"), ("#part", "")])
 def test_healthchecks_gets_the_signal_in_the_path_and_the_reason_in_the_body(
@@ -35,7 +40,9 @@ def test_a_ping_that_healthchecks_ignored_is_a_failure(body: bytes) -> None:
     assert caught.value.status == 200
 
 
-@pytest.mark.parametrize(("kind", "status"), [(PingKind.SUCCESS, "up"), (PingKind.FAILURE, "down")])
+@pytest.mark.parametrize(
+    ("kind", "status"), [(PingKind.SUCCESS, "up"), (PingKind.FAILURE, "down"), (PingKind.TEST, "up")]
+)
 @pytest.mark.parametrize("query", ["", "?status=up&msg=OK&ping=", "?status=down&extra=1"])
 def test_uptime_kuma_gets_status_and_reason_in_the_query(kind: PingKind, status: str, query: str) -> None:
     with running_receiver(lambda _received: Reply(200, b'{"ok":true}')) as receiver:

@@ -13,7 +13,7 @@ from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
 from tvarr_backup.expressions import Domain
 from tvarr_backup.operations import actions
-from tvarr_backup.web.expressions import expression_address
+from tvarr_backup.web.matches import expression_address
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +78,7 @@ def test_without_scripts_the_whole_page_has_the_result(viewer: Client) -> None:
     page = send(viewer, "/expressions/", {"expression": "true", "domain": "stream_filter"})
     assert "<html" in page.content.decode()
     assert "Matches: 3 of 3 channels" in text_of(page)
-    assert "It matches all 3 rows." in text_of(page)
+    assert "It matches all 3 channels." in text_of(page)
 
 
 def test_a_problem_is_shown_at_its_place(viewer: Client) -> None:

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.html import escape
 
 from tests.factories import ChannelFactory, FilterFactory, ProxyFilterFactory
 from tests.portable.files import CLIENTS, FILTERS, PROFILES, client_item, filter_item, profile_item
 from tests.web.browsing import person, text_of
 from tests.web.test_imports import review
 from tvarr_backup.errors import DatabaseBusy
+from tvarr_backup.expressions import Domain
 from tvarr_backup.operations import actions
-from tvarr_backup.web.matches import limit_of
+from tvarr_backup.web.matches import expression_address, limit_of
 
 pytestmark = pytest.mark.django_db
 
@@ -69,11 +71,20 @@ def test_a_changed_filter_is_counted_before_and_after_in_the_lists_of_proxies_to
     assert proxy.name in text
 
 
+def test_each_expression_leads_to_the_tester_for_users_who_may_open_it(db: None) -> None:
+    for permissions, is_linked in (({"access.export_configuration"}, True), (set[str](), False)):
+        client = person({"access.import_configuration", *permissions})
+        preview = review(client, FILTERS, filter_item("Harbour", expression='channel_name contains "harbour"'))
+        part = counted(client, preview, is_part=True).content.decode()
+        address = expression_address('channel_name contains "harbour"', Domain.STREAM_FILTER)
+        assert (f'href="{escape(address)}"' in part) == is_linked
+
+
 def test_a_filter_that_matches_nothing_has_a_warning(operator: Client) -> None:
     preview = review(operator, FILTERS, filter_item("Nothing", expression='channel_name contains "meadow"'))
     text = text_of(counted(operator, preview, is_part=True))
     assert "1 expression, 1 warning" in text
-    assert "It matches none of 3 rows." in text
+    assert "It matches none of 3 channels." in text
 
 
 def test_client_detection_rules_are_tried_on_players(operator: Client) -> None:

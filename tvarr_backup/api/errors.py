@@ -96,6 +96,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.BackupFolderUnusable,
         errors.DatabaseBusy,
         errors.DatabaseUnusable,
+        errors.EvaluationTooSlow,
         errors.LocationDenied,
         errors.LocationFailed,
         errors.LocationFull,

@@ -27,14 +27,16 @@ from tvarr_backup.api.strict import (
     field_error,
 )
 from tvarr_backup.api.views import StrictView
+from tvarr_backup.errors import EvaluationTooSlow, ExpressionTooLarge
 from tvarr_backup.expressions import Domain, InvalidExpression, check_expression, findings_as_json, read_domain
 from tvarr_backup.expressions.combination_warnings import CombinationCode
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.explain import Verdict
 from tvarr_backup.expressions.failures import FailureCode
-from tvarr_backup.expressions.limits import EvaluationTooSlow, ExpressionTooLarge, Limit
+from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.fields import is_ulid
 from tvarr_backup.matches.report import count_as_data, describe_failure, explained_as_data
-from tvarr_backup.matches.results import Stop, Subject
+from tvarr_backup.matches.results import Stop
 from tvarr_backup.models import Channel, SourceType
 from tvarr_backup.operations import actions
 
@@ -70,7 +72,7 @@ class RowSerializer(serializers.Serializer[Any]):
 class RowsSerializer(serializers.Serializer[Any]):
     """The rows that were evaluated. `ids_end_below` is set if programmes were sampled by the end of their ids."""
 
-    subject = serializers.ChoiceField([each.value for each in Subject])
+    subject = serializers.ChoiceField([each.value for each in RowKind])
     in_database = serializers.IntegerField()
     evaluated = serializers.IntegerField()
     ids_end_below = serializers.CharField(allow_null=True)
@@ -196,7 +198,9 @@ class MatchesView(StrictView):
         del data["problem"]
         explained = None
         if sent.get("explain") is not None and count.matches.problem is None:
-            found = actions.explain_expression(self.actor, text, domain, sent["explain"], priority=sent["priority"])
+            found = actions.explain_expression(
+                self.actor, text, domain, sent["explain"], priority=sent["priority"], limit=options["limit"]
+            )
             explained = explained_as_data(found)
         return Response({**findings_as_json(check), **data, "explained": explained})
 

@@ -115,21 +115,20 @@ def warn_about_count(
 
 
 def _count_warnings(program: Program, count: MatchCount, action: FilterAction | None) -> Iterator[CombinationWarning]:
+    of = f"{count.rows:,} {program.domain.row_kind.value}"
     for code, rows in count.failed.items():
         facts = {"failure": code.value, "rows": rows, "of": count.rows}
         if action is FilterAction.EXCLUDE:
-            message = (
-                f"tvarr cannot evaluate this exclude for {rows:,} of {count.rows:,} rows, and does not remove them."
-            )
+            message = f"tvarr cannot evaluate this exclude for {rows:,} of {of}, and does not remove them."
             yield CombinationWarning(CombinationCode.FAILING_EXCLUDE, message, facts)
         else:
-            message = f"tvarr cannot evaluate this for {rows:,} of {count.rows:,} rows, {_consequence(program.domain)}."
+            message = f"tvarr cannot evaluate this for {rows:,} of {of}, {_consequence(program.domain)}."
             yield CombinationWarning(CombinationCode.FAILS, message, facts)
     facts = {"rows": count.rows}
     if count.rows and not count.matched:
-        yield CombinationWarning(CombinationCode.MATCHES_NOTHING, f"It matches none of {count.rows:,} rows.", facts)
+        yield CombinationWarning(CombinationCode.MATCHES_NOTHING, f"It matches none of {of}.", facts)
     if count.rows and count.matched == count.rows:
-        yield CombinationWarning(CombinationCode.MATCHES_EVERYTHING, f"It matches all {count.rows:,} rows.", facts)
+        yield CombinationWarning(CombinationCode.MATCHES_EVERYTHING, f"It matches all {of}.", facts)
 
 
 def _compared_as_numbers(program: Program) -> list[str]:
@@ -151,7 +150,7 @@ def _consequence(domain: Domain) -> str:
     if domain.is_filter:
         return "so the filter does not match"
     if domain.is_mapping:
-        return "so it skips this rule and all later ones for the row"
+        return "so it skips this rule and all later ones for it"
     return "so it skips the rule"
 
 

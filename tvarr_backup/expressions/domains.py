@@ -6,6 +6,14 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.quoting import format_choices, format_value
 
 
+class RowKind(StrEnum):
+    """What an expression is evaluated for. Client detection rules see requests of players."""
+
+    CHANNELS = "channels"
+    PROGRAMMES = "programmes"
+    PLAYERS = "players"
+
+
 class Domain(StrEnum):
     STREAM_FILTER = "stream_filter"
     EPG_FILTER = "epg_filter"
@@ -20,6 +28,12 @@ class Domain(StrEnum):
     @property
     def is_mapping(self) -> bool:
         return self in {Domain.STREAM_MAPPING, Domain.EPG_MAPPING}
+
+    @property
+    def row_kind(self) -> RowKind:
+        if self is Domain.CLIENT_DETECTION:
+            return RowKind.PLAYERS
+        return RowKind.PROGRAMMES if self in {Domain.EPG_FILTER, Domain.EPG_MAPPING} else RowKind.CHANNELS
 
     @property
     def is_rewritten(self) -> bool:

@@ -4,31 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import EvaluationTooSlow
 
 CHECK_SECONDS = 0.1
 """A run asks this often whether it was canceled."""
 
 
-class ExpressionTooLarge(TvarrBackupError):
-    """The regular expressions of an expression need more time or memory than `Budget` allows. tvarr may run it."""
-
-    def __init__(self) -> None:
-        super().__init__("The regular expressions are too large to evaluate here. tvarr may still be able to run them.")
-
-
-class EvaluationTooSlow(TvarrBackupError):
-    """A run has used its time."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__("Evaluation stopped after {seconds} seconds.", seconds=round(seconds))
-
-
-class EvaluationCanceled(TvarrBackupError):
-    """The user canceled a run."""
-
-    def __init__(self) -> None:
-        super().__init__("Evaluation canceled.")
+class EvaluationCanceled(Exception):  # it is not an error
+    """The user canceled a run and does not wait for an answer."""
 
 
 @dataclass

@@ -7,8 +7,9 @@ from typing import Any
 
 import re2
 
+from tvarr_backup.errors import ExpressionTooLarge
 from tvarr_backup.expressions.failures import EvaluationFailed, FailureCode
-from tvarr_backup.expressions.limits import Budget, ExpressionTooLarge
+from tvarr_backup.expressions.limits import Budget
 from tvarr_backup.expressions.regexes import compile_with_re2
 from tvarr_backup.expressions.values import shown
 

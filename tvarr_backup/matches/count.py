@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tvarr_backup.errors import RowNotFound
 from tvarr_backup.expressions import Domain
 from tvarr_backup.expressions.combination_warnings import CombinationWarning
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.evaluate import Applied, compile_expression
 from tvarr_backup.expressions.explain import Explanation
 from tvarr_backup.expressions.limits import Limit
@@ -16,7 +17,7 @@ from tvarr_backup.expressions.requests import read_request
 from tvarr_backup.matches.items import Change, Item, item_of_row, read_mapping_rules, slug_of
 from tvarr_backup.matches.players import PLAYERS
 from tvarr_backup.matches.preview import SAMPLE, Preview, Progress, preview_changes
-from tvarr_backup.matches.results import Coverage, Matches, NamedRow, Stop, Subject, subject_of
+from tvarr_backup.matches.results import Coverage, Matches, NamedRow, Stop
 from tvarr_backup.matches.rows import Row, find_row, read_channels
 from tvarr_backup.matches.run import GROUP, LABELS
 from tvarr_backup.matches.stage import Rules, row_before
@@ -55,8 +56,8 @@ def count_matches(
         [change], limit=limit, progress=progress, size=size, may_read_addresses=may_read_addresses
     )
     (effect,) = preview.effects
-    coverage = next((each for each in preview.coverage if each.subject is subject_of(domain)), None)
-    return Count(effect.current, coverage or Coverage(subject_of(domain)), effect.warnings, preview.stop)
+    coverage = next((each for each in preview.coverage if each.row_kind is domain.row_kind), None)
+    return Count(effect.current, coverage or Coverage(domain.row_kind), effect.warnings, preview.stop)
 
 
 def count_item(
@@ -82,18 +83,19 @@ def reads_addresses(text: str, domain: Domain) -> bool:
     return ADDRESS in compile_expression(text, domain).fields
 
 
-def explain_row(text: str, domain: Domain, name: str, *, priority: int = 0) -> Explained:
+def explain_row(text: str, domain: Domain, name: str, *, priority: int = 0, limit: Limit | None = None) -> Explained:
     """Explain the result for a channel, programme or player with this id or name.
 
-    Raises `RowNotFound`, and what `compile_expression` raises.
+    A programme needs the groups of all channels, which may take long. Raises `RowNotFound`, `EvaluationTooSlow`,
+    `EvaluationCanceled`, and what `compile_expression` raises.
     """
     program = compile_expression(text, domain)
-    subject = subject_of(domain)
-    is_player = subject is Subject.PLAYERS
-    row = _find_player(name) if is_player else _map(find_row(subject, name), subject, domain, priority)
+    row_kind = domain.row_kind
+    is_player = row_kind is RowKind.PLAYERS
+    row = _find_player(name) if is_player else _map(find_row(row_kind, name), domain, priority, limit or Limit())
     texts = read_request(row) if is_player else row
     values = {column: texts.get(column, "") for column in program.fields}
-    return Explained(name_row(row, LABELS[subject]), values, program.explain(row), program.apply(row))
+    return Explained(name_row(row, LABELS[row_kind]), values, program.explain(row), program.apply(row))
 
 
 def _find_player(name: str) -> Row:
@@ -103,13 +105,13 @@ def _find_player(name: str) -> Row:
     raise RowNotFound("There is no player {name}.", name=quoted(name))
 
 
-def _map(row: Row, subject: Subject, domain: Domain, priority: int) -> Row:
+def _map(row: Row, domain: Domain, priority: int, limit: Limit) -> Row:
     """Return a row as an expression sees it: a filter after all mapping rules, a rule after those before it."""
     rules = Rules(read_mapping_rules(), Compiler())
-    if subject is Subject.CHANNELS:
+    if domain.row_kind is RowKind.CHANNELS:
         (mapped,) = rules.stage.map_channels([row])
     else:
-        groups = _read_groups(rules)
+        groups = _read_groups(rules, limit)
         row = {**row, GROUP: groups.find(row["channel_id"])}
         (mapped,) = rules.stage.map_programmes([row], groups)
     if domain.is_filter:
@@ -117,9 +119,10 @@ def _map(row: Row, subject: Subject, domain: Domain, priority: int) -> Row:
     return row_before(row, mapped, rules.position(Item(slug_of(domain), "", domain, "", priority=priority)))
 
 
-def _read_groups(rules: Rules) -> ChannelGroups:
+def _read_groups(rules: Rules, limit: Limit) -> ChannelGroups:
     groups = ChannelGroups()
     for rows in read_channels({*rules.stage.channel_fields, "tvg_id", "group_title"}):
+        limit.check()
         for row, mapped in zip(rows, rules.stage.map_channels(rows), strict=True):
             groups.add(row, mapped)
     return groups

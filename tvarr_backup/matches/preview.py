@@ -11,14 +11,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tvarr_backup.errors import EvaluationTooSlow
 from tvarr_backup.expressions import Domain
 from tvarr_backup.expressions.combination_warnings import CombinationWarning, warn_about_rules
-from tvarr_backup.expressions.limits import EvaluationTooSlow, Limit
+from tvarr_backup.expressions.domains import RowKind
+from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.expressions.mapping_stage import ChannelGroups
 from tvarr_backup.matches.items import Change, Item, read_filters, read_mapping_rules
 from tvarr_backup.matches.players import PLAYERS
 from tvarr_backup.matches.proxies import OutputCounter, chain_of, read_proxies
-from tvarr_backup.matches.results import Coverage, Effect, ProxyOutput, Stop, Subject, subject_of
+from tvarr_backup.matches.results import Coverage, Effect, ProxyOutput, Stop
 from tvarr_backup.matches.rows import (
     MOST_PROGRAMMES,
     Row,
@@ -109,16 +111,16 @@ class _Counting:
 
     def run(self) -> Preview:
         """Count everything. Channels come first, because programmes need their groups."""
-        programmes = self._prepare(Subject.PROGRAMMES) if self._of(Subject.PROGRAMMES) else None
+        programmes = self._prepare(RowKind.PROGRAMMES) if self._of(RowKind.PROGRAMMES) else None
         needs_groups = programmes is not None and GROUP in programmes.columns
         outputs = self._find_outputs()
         coverage, groups = [], (ChannelGroups(), ChannelGroups())
-        if self._of(Subject.CHANNELS) or outputs or needs_groups:
-            channels = self._prepare(Subject.CHANNELS, outputs, _OF_GROUPS if needs_groups else ())
+        if self._of(RowKind.CHANNELS) or outputs or needs_groups:
+            channels = self._prepare(RowKind.CHANNELS, outputs, _OF_GROUPS if needs_groups else ())
             coverage.append(self._run_channels(channels, groups if needs_groups else None))
         if programmes is not None:
             coverage.append(self._run_programmes(programmes, groups))
-        if self._of(Subject.PLAYERS):
+        if self._of(RowKind.PLAYERS):
             coverage.append(self._run_players())
         return Preview(
             tuple(counted.result(self._stop) for counted in self._counted),
@@ -136,8 +138,8 @@ class _Counting:
 
     # --- Preparing ---------------------------------------------------------------------------------------------------
 
-    def _of(self, subject: Subject) -> list[Counted]:
-        return [counted for counted in self._counted if subject_of(counted.change.item.domain) is subject]
+    def _of(self, row_kind: RowKind) -> list[Counted]:
+        return [counted for counted in self._counted if counted.change.item.domain.row_kind is row_kind]
 
     def _count_all(self) -> None:
         for change in self._changes[:MOST_CHANGES]:
@@ -149,24 +151,24 @@ class _Counting:
         if item is None:
             return None
         compiled = self._compiler.compile(item.expression, item.domain, may_read_addresses=self._may_read)
-        subject = subject_of(item.domain)
-        return Tally(compiled, size=len(PLAYERS) if subject is Subject.PLAYERS else self._size, label=LABELS[subject])
+        row_kind = item.domain.row_kind
+        return Tally(compiled, size=len(PLAYERS) if row_kind is RowKind.PLAYERS else self._size, label=LABELS[row_kind])
 
-    def _prepare(self, subject: Subject, outputs: Sequence[OutputCounter] = (), needed: Collection[str] = ()) -> Pass:
-        counted = self._of(subject)
-        filters = Pass(subject, counted, (_NO_STAGE, _NO_STAGE), outputs)
-        wanted = {*filters.columns, *needed, LABELS[subject]}
-        return Pass(subject, counted, self._stages(subject, counted, wanted), outputs)
+    def _prepare(self, row_kind: RowKind, outputs: Sequence[OutputCounter] = (), needed: Collection[str] = ()) -> Pass:
+        counted = self._of(row_kind)
+        filters = Pass(row_kind, counted, (_NO_STAGE, _NO_STAGE), outputs)
+        wanted = {*filters.columns, *needed, LABELS[row_kind]}
+        return Pass(row_kind, counted, self._stages(row_kind, counted, wanted), outputs)
 
-    def _stages(self, subject: Subject, counted: Sequence[Counted], needed: Collection[str]) -> tuple[Stage, Stage]:
-        before = [(each.change.before, each.before) for each in counted if each.change.item.domain is RULES[subject]]
-        after = [(each.change.after, each.after) for each in counted if each.change.item.domain is RULES[subject]]
+    def _stages(self, row_kind: RowKind, counted: Sequence[Counted], needed: Collection[str]) -> tuple[Stage, Stage]:
+        before = [(each.change.before, each.before) for each in counted if each.change.item.domain is RULES[row_kind]]
+        after = [(each.change.after, each.after) for each in counted if each.change.item.domain is RULES[row_kind]]
         if self._after is self._before:
-            both = _stage(self._before, RULES[subject], [*before, *after], needed)
+            both = _stage(self._before, RULES[row_kind], [*before, *after], needed)
             return both, both
         return (
-            _stage(self._before, RULES[subject], before, needed),
-            _stage(self._after, RULES[subject], after, needed),
+            _stage(self._before, RULES[row_kind], before, needed),
+            _stage(self._after, RULES[row_kind], after, needed),
         )
 
     def _find_outputs(self) -> list[OutputCounter]:
@@ -194,7 +196,7 @@ class _Counting:
     # --- Running -----------------------------------------------------------------------------------------------------
 
     def _run_channels(self, counting: Pass, groups: Groups | None) -> Coverage:
-        columns = {*counting.columns, LABELS[Subject.CHANNELS], *(_OF_GROUPS if groups else ())}
+        columns = {*counting.columns, LABELS[RowKind.CHANNELS], *(_OF_GROUPS if groups else ())}
         count = count_channels()
         self._total += count
 
@@ -205,22 +207,22 @@ class _Counting:
                     side.add(row, result)
 
         self._run(read_channels(columns), add)
-        return Coverage(Subject.CHANNELS, count, counting.evaluated, not_utf8=counting.not_utf8)
+        return Coverage(RowKind.CHANNELS, count, counting.evaluated, not_utf8=counting.not_utf8)
 
     def _run_programmes(self, counting: Pass, groups: Groups) -> Coverage:
         share = choose_share()
         self._total += min(share.in_database, MOST_PROGRAMMES)
         columns = {
             *counting.columns,
-            LABELS[Subject.PROGRAMMES],
+            LABELS[RowKind.PROGRAMMES],
             *(("channel_id",) if GROUP in counting.columns else ()),
         }
         self._run(read_programmes(columns, share), lambda rows: counting.add(rows, self._limit, groups))
-        return Coverage(Subject.PROGRAMMES, share.in_database, counting.evaluated, share.ending, counting.not_utf8)
+        return Coverage(RowKind.PROGRAMMES, share.in_database, counting.evaluated, share.ending, counting.not_utf8)
 
     def _run_players(self) -> Coverage:
         requests = [player.as_request() for player in PLAYERS]
-        for counted in self._of(Subject.PLAYERS):
+        for counted in self._of(RowKind.PLAYERS):
             for tally in (counted.before, counted.after):
                 if tally is not None and tally.compiled.running is not None:
                     self._limit.check()
@@ -232,7 +234,7 @@ class _Counting:
                     }
                     tally.add_steps(requests, found)
             counted.compare(requests)
-        return Coverage(Subject.PLAYERS, len(PLAYERS), len(PLAYERS))
+        return Coverage(RowKind.PLAYERS, len(PLAYERS), len(PLAYERS))
 
     def _run(self, batches: Iterator[list[Row]], add: Callable[[list[Row]], object]) -> None:
         """Add all batches, until the time is used up."""

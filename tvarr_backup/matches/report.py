@@ -11,23 +11,13 @@ from tvarr_backup.expressions.failures import FailureCode
 from tvarr_backup.expressions.values import shown
 from tvarr_backup.matches.count import Count, Explained
 from tvarr_backup.matches.preview import Preview
-from tvarr_backup.matches.results import (
-    Coverage,
-    Effect,
-    Matches,
-    NamedRow,
-    Names,
-    ProxyOutput,
-    Stop,
-    ValueChange,
-    subject_of,
-)
+from tvarr_backup.matches.results import Coverage, Effect, Matches, NamedRow, Names, ProxyOutput, Stop, ValueChange
 from tvarr_backup.sentences import Sentence
 
 _STOPS = {
     Stop.TIME: "The time was used up. The count covers only the first rows.",
     Stop.TOO_LARGE: "The regular expressions are too large to evaluate here. tvarr may still be able to run them.",
-    Stop.DENIED: "The expression reads addresses of streams, which contain credentials. Counting it requires the right to "
+    Stop.DENIED: "The expression reads addresses of streams, which contain credentials. Testing it requires the right to "
     "download backups.",
 }
 _FAILURES = {
@@ -49,7 +39,7 @@ def describe_failure(code: FailureCode) -> Sentence:
 
 def describe_coverage(coverage: Coverage) -> Sentence:
     """Return which rows were evaluated, such as "30,000 channels"."""
-    facts = {"count": f"{coverage.evaluated:,}", "subject": coverage.subject.value}
+    facts = {"count": f"{coverage.evaluated:,}", "subject": coverage.row_kind.value}
     if coverage.is_sampled:
         return Sentence(
             "{count} sampled {subject} of {all}: those whose id ends below {ending}",
@@ -100,7 +90,7 @@ def effect_as_data(effect: Effect) -> dict[str, Any]:
 
 def coverage_as_data(coverage: Coverage) -> dict[str, Any]:
     return {
-        "subject": coverage.subject.value,
+        "subject": coverage.row_kind.value,
         "in_database": coverage.in_database,
         "evaluated": coverage.evaluated,
         "ids_end_below": coverage.ending or None,
@@ -216,7 +206,7 @@ def describe_count(count: Count) -> Iterator[str]:
     for warning in count.warnings:
         yield f"Warning ({warning.code.value}): {warning.message}"
     if coverage.not_utf8:
-        yield f"{coverage.not_utf8:,} {coverage.subject.value} have a text that is not UTF-8."
+        yield f"{coverage.not_utf8:,} {coverage.row_kind.value} have a text that is not UTF-8."
 
 
 def describe_samples(matches: Matches) -> Iterator[str]:
@@ -281,7 +271,7 @@ def describe_effect(effect: Effect) -> Iterator[str]:
     before = "" if effect.before is None or effect.after is None else f", {effect.before.matched.count:,} before"
     changed = f", changes {matches.changed:,}" if matches.changed else ""
     yield (
-        f"    matches: {matches.matched.count:,} of {matches.evaluated:,} {subject_of(effect.domain).value}"
+        f"    matches: {matches.matched.count:,} of {matches.evaluated:,} {effect.domain.row_kind.value}"
         f"{before}{changed}"
     )
     for sign, names in (("+", effect.added), ("-", effect.removed)):

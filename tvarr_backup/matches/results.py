@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from tvarr_backup.expressions import Domain
 from tvarr_backup.expressions.combination_warnings import CombinationWarning
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.failures import FailureCode
 from tvarr_backup.expressions.problems import Problem
 from tvarr_backup.portable.kinds import Slug
@@ -27,20 +28,6 @@ class Stop(StrEnum):
     """The expression reads addresses of streams, which the user may not see. Nothing was counted."""
 
 
-class Subject(StrEnum):
-    """What rows are."""
-
-    CHANNELS = "channels"
-    PROGRAMMES = "programmes"
-    PLAYERS = "players"
-
-
-def subject_of(domain: Domain) -> Subject:
-    if domain is Domain.CLIENT_DETECTION:
-        return Subject.PLAYERS
-    return Subject.PROGRAMMES if domain in {Domain.EPG_FILTER, Domain.EPG_MAPPING} else Subject.CHANNELS
-
-
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """The rows that were evaluated.
@@ -49,7 +36,7 @@ class Coverage:
     programmes were read whose id ends in two characters below it. `not_utf8` rows have a text that is not UTF-8.
     """
 
-    subject: Subject
+    row_kind: RowKind
     in_database: int = 0
     evaluated: int = 0
     ending: str = ""
@@ -135,7 +122,7 @@ class Effect:
     """What one item matches, before and after a change. A new item has no `before`, a removed one no `after`.
 
     `key` identifies the item for the caller. `added` are the rows that only the new expression matches, `removed` those that only
-    the old one does.
+    the old one does. `expression` and `priority` are those after the change.
     """
 
     key: str
@@ -147,6 +134,8 @@ class Effect:
     added: Names = field(default_factory=Names)
     removed: Names = field(default_factory=Names)
     warnings: tuple[CombinationWarning, ...] = ()
+    expression: str = ""
+    priority: int = 0
 
     @property
     def current(self) -> Matches:

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import OperationalError, connections, router
 
 from tvarr_backup.errors import RowNotFound
-from tvarr_backup.matches.results import Subject
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.models import Channel, EpgProgram, EpgSource, Source, StreamSource, TvarrRow
 from tvarr_backup.quoting import quoted
 from tvarr_backup.timestamps import read_timestamp
@@ -99,13 +99,13 @@ def read_programmes(
     yield from _read(EpgProgram, wanted, sources, share.ending)
 
 
-def find_row(subject: Subject, name: str) -> Row:
+def find_row(row_kind: RowKind, name: str) -> Row:
     """Return the channel or programme with this id, or the first one with this name or title, with all columns.
 
     Those of disabled sources are found too. Raises `RowNotFound`.
     """
-    model, columns = (Channel, CHANNEL_COLUMNS) if subject is Subject.CHANNELS else (EpgProgram, PROGRAMME_COLUMNS)
-    label = columns["channel_name" if subject is Subject.CHANNELS else "programme_title"]
+    model, columns = (Channel, CHANNEL_COLUMNS) if row_kind is RowKind.CHANNELS else (EpgProgram, PROGRAMME_COLUMNS)
+    label = columns["channel_name" if row_kind is RowKind.CHANNELS else "programme_title"]
     found = None
     if "\0" not in name:  # PostgreSQL refuses NUL
         found = model.objects.filter(pk=name).first() or model.objects.filter(**{label: name}).order_by("pk").first()

@@ -1,4 +1,4 @@
-"""One pass over the rows of a subject: mapping rules, filters and proxies on both sides of a change, in batches."""
+"""One pass over the rows of one kind: mapping rules, filters and proxies on both sides of a change, in batches."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tvarr_backup.expressions.combination_warnings import (
     warn_about_count,
     warn_about_program,
 )
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.evaluate import Outcome, chunk_rows
 from tvarr_backup.expressions.filter_stage import FilterAction
 from tvarr_backup.expressions.limits import Limit
@@ -20,17 +21,17 @@ from tvarr_backup.expressions.program_sets import ProgramSet
 from tvarr_backup.expressions.rows import RowReader
 from tvarr_backup.matches.items import Change, Item
 from tvarr_backup.matches.proxies import OutputCounter
-from tvarr_backup.matches.results import Effect, Matches, Stop, Subject, subject_of
+from tvarr_backup.matches.results import Effect, Matches, Stop
 from tvarr_backup.matches.rows import Row, count_not_utf8
 from tvarr_backup.matches.stage import Stage
 from tvarr_backup.matches.tally import Compiled, NameCounter, Tally
 
 GROUP = "channel_group_title"
-FILTERS = {Subject.CHANNELS: Domain.STREAM_FILTER, Subject.PROGRAMMES: Domain.EPG_FILTER}
-RULES = {Subject.CHANNELS: Domain.STREAM_MAPPING, Subject.PROGRAMMES: Domain.EPG_MAPPING}
+FILTERS = {RowKind.CHANNELS: Domain.STREAM_FILTER, RowKind.PROGRAMMES: Domain.EPG_FILTER}
+RULES = {RowKind.CHANNELS: Domain.STREAM_MAPPING, RowKind.PROGRAMMES: Domain.EPG_MAPPING}
 Groups = tuple[ChannelGroups, ChannelGroups]
 Mapped = tuple[Sequence[MappedRow], Sequence[MappedRow]]
-LABELS = {Subject.CHANNELS: "channel_name", Subject.PROGRAMMES: "programme_title", Subject.PLAYERS: "id"}
+LABELS = {RowKind.CHANNELS: "channel_name", RowKind.PROGRAMMES: "programme_title", RowKind.PLAYERS: "id"}
 
 
 class Counted:
@@ -38,7 +39,7 @@ class Counted:
 
     def __init__(self, change: Change, before: Tally | None, after: Tally | None, *, size: int) -> None:
         self.change, self.before, self.after = change, before, after
-        label = LABELS[subject_of(change.item.domain)]
+        label = LABELS[change.item.domain.row_kind]
         self._added, self._removed = NameCounter(size, label), NameCounter(size, label)
 
     def compare(self, rows: Sequence[Row]) -> None:
@@ -65,6 +66,8 @@ class Counted:
             self._added.result(),
             self._removed.result(),
             _warn(item, tally, after or before or Matches()),
+            item.expression,
+            item.priority,
         )
 
 
@@ -107,18 +110,18 @@ class Evaluations:
 
 
 class Pass:
-    """The counts of one subject. Both sides may share a stage, if the rules do not change."""
+    """The counts of one kind of rows. Both sides may share a stage, if the rules do not change."""
 
     def __init__(
         self,
-        subject: Subject,
+        row_kind: RowKind,
         counted: Sequence[Counted],
         stages: tuple[Stage, Stage],
         outputs: Sequence[OutputCounter] = (),
     ) -> None:
         self._counted, self._outputs = counted, outputs
         self._before, self._after = stages
-        domain = FILTERS[subject]
+        domain = FILTERS[row_kind]
         filters = [each for each in counted if each.change.item.domain is domain]
         self._filters_before = _running(each.before for each in filters)
         self._filters_after = _running(each.after for each in filters)

@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tvarr_backup.errors import ExpressionTooLarge
 from tvarr_backup.expressions import Domain
 from tvarr_backup.expressions.columns import WRITTEN
 from tvarr_backup.expressions.evaluate import Applied
 from tvarr_backup.expressions.filter_stage import StageStopped
-from tvarr_backup.expressions.limits import ExpressionTooLarge, Limit
+from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.expressions.mapping_stage import ChannelGroups, MappedRow, MappingRule, MappingStage
 from tvarr_backup.matches.items import Item
 from tvarr_backup.matches.results import Stop

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.evaluate import Outcome, compile_expression
 from tvarr_backup.expressions.limits import Limit
 from tvarr_backup.matches.preview import SECONDS
-from tvarr_backup.matches.results import Subject, subject_of
 from tvarr_backup.matches.rows import Share, find_sources, read_channels, read_programmes
 from tvarr_backup.models import StreamSource
 
@@ -43,16 +43,16 @@ def count_stored(
     Rows on which it fails do not count. `listed` are the numbers of the matching rows whose ids are returned. Raises
     `InvalidExpression`, `ExpressionTooLarge`, `EvaluationTooSlow` and `EvaluationCanceled`.
     """
-    subject = subject_of(domain)
+    row_kind = domain.row_kind
     limit = limit or Limit(SECONDS)
-    program = compile_expression(text, Domain.STREAM_FILTER if subject is Subject.CHANNELS else Domain.EPG_FILTER)
+    program = compile_expression(text, Domain.STREAM_FILTER if row_kind is RowKind.CHANNELS else Domain.EPG_FILTER)
     if sources is None:
         sources = find_sources(StreamSource, with_disabled=True)
     columns = program.fields
     everything = Share(0)
     batches = (
         read_channels(columns, sources)
-        if subject is Subject.CHANNELS
+        if row_kind is RowKind.CHANNELS
         else read_programmes(columns, everything, sources)
     )
     matched = total = 0

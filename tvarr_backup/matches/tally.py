@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tvarr_backup.errors import ExpressionTooLarge
 from tvarr_backup.expressions import Domain, InvalidExpression
 from tvarr_backup.expressions.evaluate import Applied, Outcome, Program, compile_expression
 from tvarr_backup.expressions.failures import FailureCode
-from tvarr_backup.expressions.limits import Budget, ExpressionTooLarge
+from tvarr_backup.expressions.limits import Budget
 from tvarr_backup.expressions.problems import Problem
 from tvarr_backup.matches.results import ChangedRow, Failure, Matches, NamedRow, Names, Stop, ValueChange
 from tvarr_backup.matches.rows import Row

@@ -570,8 +570,8 @@ def try_expression(actor: Actor, text: str, domain: Domain, **options: Any) -> C
     return count_matches(text, domain, may_read_addresses=may_read_addresses(actor), **options)
 
 
-def explain_expression(actor: Actor, text: str, domain: Domain, name: str, *, priority: int = 0) -> Explained:
-    """Say why an expression matches a row or not. Raises what `explain_row` and `require_tvarrs` raise.
+def explain_expression(actor: Actor, text: str, domain: Domain, name: str, **options: Any) -> Explained:
+    """Say why an expression matches a row or not. The options are those of `explain_row`, which says what it raises.
 
     An expression that reads addresses of streams requires the right to download backups.
     """
@@ -579,7 +579,7 @@ def explain_expression(actor: Actor, text: str, domain: Domain, name: str, *, pr
     if reads_addresses(text, domain):
         actor.require(DOWNLOAD)
     require_tvarrs()
-    return explain_row(text, domain, name, priority=priority)
+    return explain_row(text, domain, name, **options)
 
 
 def find_item(actor: Actor, kind: Kind, row_id: str) -> PortableRow:

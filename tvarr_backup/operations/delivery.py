@@ -35,7 +35,7 @@ MOST_IN_AN_HOUR = 30
 _PINGS = {
     AlertEvent.BACKUP_STARTED.value: PingKind.START,
     AlertEvent.BACKUP_SUCCEEDED.value: PingKind.SUCCESS,
-    AlertEvent.TEST.value: PingKind.SUCCESS,
+    AlertEvent.TEST.value: PingKind.TEST,
     AlertEvent.BACKUP_FAILED.value: PingKind.FAILURE,
 }
 

@@ -182,8 +182,11 @@ def _stored_address(receiver: Receiver) -> ReceiverAddress | None:
 
 
 def _validate(receiver: Receiver) -> None:
-    if receiver.name in RESERVED_NAMES or receiver.name.startswith(ENVIRONMENT_PREFIX) > receiver.is_from_environment:
+    is_reserved = receiver.name in RESERVED_NAMES or receiver.name.startswith(ENVIRONMENT_PREFIX)
+    if is_reserved and not receiver.is_from_environment:
         raise ReceiverInvalid("name: expected another name than {name}.", name=quoted(receiver.name))
+    if receiver.kind == PING and receiver.reminds_daily:
+        raise ReceiverInvalid("The monitor of pings has no daily reminder, because it gets no alerts.")
     try:
         receiver.full_clean()
     except ValidationError as problem:

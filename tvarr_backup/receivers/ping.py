@@ -20,18 +20,19 @@ _KUMA = re.compile(r"/api/push/[^/]+/?$")
 
 
 class PingKind(StrEnum):
-    """What a ping says about an automatic backup."""
+    """What a ping says about an automatic backup. A test says nothing about any, if the monitor can tell it apart."""
 
     START = "start"
     SUCCESS = "success"
     FAILURE = "failure"
+    TEST = "test"
 
 
 def ping(url: str, kind: PingKind, reason: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> str:
     """Call the address of a monitor and return its answer in one line.
 
     `reason` is a sentence such as "Backup succeeded." Uptime Kuma has no signal for a start, so nothing is sent, and "" is
-    returned. Raises `ReceiverFailed`, and `ReceiverInvalid` if the address is not valid. Neither contains the address, which is a
+    returned. It has none for a test either, so a test counts as a success there. Raises `ReceiverFailed`, and `ReceiverInvalid` if the address is not valid. Neither contains the address, which is a
     secret. A ping may be repeated after a failure.
     """
     check_ping_url(url)
@@ -44,7 +45,7 @@ def ping(url: str, kind: PingKind, reason: str, *, timeout_seconds: float = TIME
     return _ping_kuma(split, kind, reason, timeout_seconds)
 
 
-_ENDINGS = {PingKind.START: "/start", PingKind.SUCCESS: "", PingKind.FAILURE: "/fail"}
+_ENDINGS = {PingKind.START: "/start", PingKind.SUCCESS: "", PingKind.FAILURE: "/fail", PingKind.TEST: "/log"}
 
 
 def _ping_healthchecks(split: SplitResult, kind: PingKind, reason: str, seconds: float) -> str:
@@ -69,7 +70,7 @@ def _require_known(split: SplitResult, answer: WebAnswer) -> str:
 
 def _ping_kuma(split: SplitResult, kind: PingKind, reason: str, seconds: float) -> str:
     """Call the push address (`server/routers/api-router.js` of Uptime Kuma)."""
-    status = "up" if kind is PingKind.SUCCESS else "down"
+    status = "down" if kind is PingKind.FAILURE else "up"
     own = {"status": status, "msg": cut(" ".join(reason.split()), _MOST_OF_REASON_IN_URL), "ping": ""}
     others = {name: value for name, value in parse_qsl(split.query, keep_blank_values=True) if name not in own}
     address = split._replace(query=urlencode(others | own)).geturl()

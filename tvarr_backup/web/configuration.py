@@ -20,7 +20,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.errors import EventNotFound, KindUnknown, StateUnread, TvarrBackupError
-from tvarr_backup.expressions.limits import EvaluationCanceled
 from tvarr_backup.formatting import format_time
 from tvarr_backup.matches.items import WITH_EXPRESSIONS
 from tvarr_backup.operations import actions
@@ -42,7 +41,7 @@ from tvarr_backup.portable.states import ChangeType, Comparison, ItemChange, Sta
 from tvarr_backup.web.differences import mark_differences
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.labels import NAMED_AT_MOST, describe_counts, format_made, summarize_changes
-from tvarr_backup.web.matches import count_for_page
+from tvarr_backup.web.matches import count_for_page, stop_when_left
 from tvarr_backup.web.operations import lead_to
 from tvarr_backup.web.refusals import refuse_on_page, status_of
 
@@ -200,6 +199,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
 @login_required
 @require_safe
 @refuse_on_page
+@stop_when_left
 def event_matches(request: HtmxRequest, number: int) -> HttpResponse:
     """Count what the expressions match that an event changed."""
     found = _find(lambda: actions.find_event(_actor(request), number))
@@ -298,6 +298,7 @@ def compare(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 @refuse_on_page
+@stop_when_left
 def compare_matches(request: HtmxRequest) -> HttpResponse:
     """Count what the expressions that differ between two states match."""
     names = _compared_names(request)
@@ -316,10 +317,7 @@ def _has_expressions(changes: Iterable[ItemChange]) -> bool:
 
 def _count(request: HtmxRequest, found: Comparison, back: str, back_label: str) -> HttpResponse:
     """Count what expressions match before and after changes: a page, or for htmx the part that a page loads."""
-    try:
-        context = count_for_page(request, lambda limit: actions.compare_matches(_actor(request), found, limit=limit))
-    except EvaluationCanceled:
-        return HttpResponse(status=204)  # nobody waits for it
+    context = count_for_page(request, lambda limit: actions.compare_matches(_actor(request), found, limit=limit))
     context |= {"back": back, "back_label": back_label}
     return render(request, "web/_effects.html" if request.htmx else "web/configuration_matches.html", context)
 

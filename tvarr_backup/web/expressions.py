@@ -5,35 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tvarr_backup.errors import KindUnknown, RowNotFound, TvarrBackupError
 from tvarr_backup.expressions import CheckedExpression, Domain, check_expression
-from tvarr_backup.expressions.domains import SPELLINGS
+from tvarr_backup.expressions.domains import SPELLINGS, RowKind
 from tvarr_backup.expressions.explain import Explanation, Verdict
 from tvarr_backup.expressions.fields import CATALOGUE_FIELDS, CLIENT_FIELDS, VOCABULARIES
-from tvarr_backup.expressions.limits import EvaluationCanceled
 from tvarr_backup.expressions.tree import Connective, Operator, Verb
 from tvarr_backup.expressions.values import shown
 from tvarr_backup.matches.count import Count, Explained
 from tvarr_backup.matches.items import WITH_EXPRESSIONS, item_of_row, slug_of
 from tvarr_backup.matches.report import describe_coverage, describe_failure, describe_stop
-from tvarr_backup.matches.results import Effect, Subject, subject_of
+from tvarr_backup.matches.results import Effect, Stop
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.forms import Styled
 from tvarr_backup.web.htmx import HtmxRequest
-from tvarr_backup.web.matches import EffectView, count_for_page, describe_not_utf8, limit_of
+from tvarr_backup.web.matches import (
+    EffectView,
+    count_for_page,
+    describe_not_utf8,
+    expression_address,
+    limit_of,
+    stop_when_left,
+)
 from tvarr_backup.web.refusals import refuse_on_page
 
 _DOMAINS = {
@@ -44,19 +48,10 @@ _DOMAINS = {
     Domain.CLIENT_DETECTION: "Client detection rule",
 }
 _INT64 = 2**63
-_MOST_IN_ADDRESS = 3000
-"""Characters of a query, because servers refuse longer addresses."""
 _SHOWN_AROUND = 40
 _FINDINGS_AT_MOST = 50
 _PARTS_AT_MOST = 300
 _DEEPEST = 20
-
-
-def expression_address(expression: str, domain: Domain, priority: int = 0) -> str:
-    """Return the address of the tester with this expression, or "" if it is too long for an address."""
-    fields = {"expression": expression, "domain": domain.value, **({"priority": priority} if priority else {})}
-    query = urlencode(fields)
-    return f"{reverse('expressions')}?{query}" if expression and len(query) <= _MOST_IN_ADDRESS else ""
 
 
 class ExpressionForm(Styled, forms.Form):
@@ -93,6 +88,7 @@ class ExpressionForm(Styled, forms.Form):
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@stop_when_left
 def tester(request: HtmxRequest) -> HttpResponse:
     """Show the form, filled in from the query. POST tests the expression, and answers htmx with the results only."""
     actor = Actor(request.user, Origin.WEB)
@@ -102,10 +98,7 @@ def tester(request: HtmxRequest) -> HttpResponse:
         context = {"form": ExpressionForm(initial=initial), "names": Vocabulary(initial["domain"])}
         return render(request, "web/expressions.html", context | {"is_filled": bool(initial["expression"])})
     form = ExpressionForm(request.POST)
-    try:
-        tested = _run(request, actor, form.cleaned_data) if form.is_valid() else None
-    except EvaluationCanceled:
-        return HttpResponse(status=204)  # nobody waits for it
+    tested = _run(request, actor, form.cleaned_data) if form.is_valid() else None
     domain = form.cleaned_data.get("domain") or Domain.STREAM_FILTER
     context = {
         "form": form,
@@ -119,6 +112,7 @@ def tester(request: HtmxRequest) -> HttpResponse:
 @login_required
 @require_safe
 @refuse_on_page
+@stop_when_left
 def item_matches(request: HtmxRequest, kind: str, row_id: str) -> HttpResponse:
     """Show what a stored item matches: a page, or for htmx the part that item pages and the admin load."""
     actor = Actor(request.user, Origin.WEB)
@@ -129,10 +123,7 @@ def item_matches(request: HtmxRequest, kind: str, row_id: str) -> HttpResponse:
         raise Http404 from problem
     if known.slug not in WITH_EXPRESSIONS:
         raise Http404
-    try:
-        counted = count_for_page(request, lambda limit: actions.count_item_matches(actor, row, limit=limit))
-    except EvaluationCanceled:
-        return HttpResponse(status=204)  # nobody waits for it
+    counted = count_for_page(request, lambda limit: actions.count_item_matches(actor, row, limit=limit))
     item = item_of_row(row)
     context = counted | {
         "item": item,
@@ -163,17 +154,15 @@ def _run(request: HtmxRequest, actor: Actor, fields: dict[str, Any]) -> TestedVi
     if check.valid:
         try:
             count = actions.try_expression(actor, text, domain, priority=priority, limit=limit_of(request))
-        except EvaluationCanceled:
-            raise
         except TvarrBackupError as refused:
             problem = refused.sentence.for_page()
     if check.valid and row and not problem:
         try:
-            explained = actions.explain_expression(actor, text, domain, row, priority=priority)
+            explained = actions.explain_expression(actor, text, domain, row, priority=priority, limit=limit_of(request))
         except TvarrBackupError as refused:
             row_problem = refused.sentence.for_page()
         except PermissionDenied:
-            row_problem = "The expression reads addresses of streams, which requires the right to download backups."
+            row_problem = str(describe_stop(Stop.DENIED))
     return TestedView(text, domain, check, count, problem, explained, row_problem)
 
 
@@ -383,7 +372,7 @@ class Vocabulary:
     def fields(self) -> list[FieldRow]:
         """The fields that have a value or can be assigned."""
         known = VOCABULARIES[self.domain]
-        is_request = subject_of(self.domain) is Subject.PLAYERS
+        is_request = self.domain.row_kind is RowKind.PLAYERS
         found = []
         for field in CLIENT_FIELDS if is_request else CATALOGUE_FIELDS:
             names = [name for name in field.names if name not in known.empty]

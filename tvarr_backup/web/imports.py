@@ -19,7 +19,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import reswap, retarget
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, MemberInvalid, PageIncomplete, TvarrBackupError
-from tvarr_backup.expressions.limits import EvaluationCanceled
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.imports import (
@@ -44,7 +43,7 @@ from tvarr_backup.transfer.in_memory import KeepInMemory
 from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest, redirect
 from tvarr_backup.web.import_preview import ImportPreview, read_change, read_number
-from tvarr_backup.web.matches import count_for_page
+from tvarr_backup.web.matches import count_for_page, stop_when_left
 
 _MOST_BYTES = MAX_BYTES + 2**16
 _BLOCK = 2**20
@@ -178,6 +177,7 @@ def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 
 @_of_an_import
 @require_GET
+@stop_when_left
 def matches(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     """Count what the new and changed expressions match, with the choices so far. `?cancel` shows the part without counts."""
     if record.state != ImportState.PENDING:
@@ -189,8 +189,6 @@ def matches(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
             context |= count_for_page(
                 request, lambda limit: actions.preview_matches(_actor(request), plan, limit=limit)
             )
-        except EvaluationCanceled:
-            return HttpResponse(status=204)  # nobody waits for it
         except TvarrBackupError as problem:
             context["problem"] = problem
     return render(request, "web/_import_matches.html" if request.htmx else "web/import_matches.html", context)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from itertools import islice
-from typing import Any
+from typing import Any, ParamSpec
+from urllib.parse import urlencode
+
+from django.http import HttpResponse
+from django.urls import reverse
 
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions.domains import RowKind
 from tvarr_backup.expressions.limits import EvaluationCanceled, Limit
 from tvarr_backup.expressions.values import shown
 from tvarr_backup.formatting import format_count
@@ -19,14 +25,18 @@ from tvarr_backup.matches.report import (
     describe_failure,
     describe_stop,
 )
-from tvarr_backup.matches.results import ChangedRow, Coverage, Effect, Matches, Names, ProxyOutput, Subject, subject_of
+from tvarr_backup.matches.results import ChangedRow, Coverage, Effect, Matches, Names, ProxyOutput
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.web.htmx import HtmxRequest
+
+P = ParamSpec("P")
 
 SECONDS = 15
 """Longest time that a page counts."""
 
 _CHANGES_AT_MOST = 5
+_MOST_IN_ADDRESS = 3000
+"""Characters of a query, because servers refuse longer addresses."""
 
 
 def limit_of(request: HtmxRequest) -> Limit:
@@ -50,14 +60,32 @@ def _has_left(request: HtmxRequest) -> bool:
         return True
 
 
+def stop_when_left(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
+    """Answer 204 for a view that has stopped counting because the browser has left."""
+
+    @wraps(view)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            return view(*args, **kwargs)
+        except EvaluationCanceled:
+            return HttpResponse(status=204)
+
+    return answer
+
+
 def count_for_page(request: HtmxRequest, count: Callable[[Limit], Preview]) -> dict[str, Any]:
     """Count, and return the context of `_effects.html`. Raises `EvaluationCanceled` if the browser has left."""
     try:
         return {"counted": PreviewView(count(limit_of(request)))}
-    except EvaluationCanceled:
-        raise
     except TvarrBackupError as problem:
         return {"problem": problem}
+
+
+def expression_address(expression: str, domain: Domain, priority: int = 0) -> str:
+    """Return the address of the tester with this expression, or "" if it is too long for an address."""
+    fields = {"expression": expression, "domain": domain.value, **({"priority": priority} if priority else {})}
+    query = urlencode(fields)
+    return f"{reverse('expressions')}?{query}" if expression and len(query) <= _MOST_IN_ADDRESS else ""
 
 
 # --- View models -----------------------------------------------------------------------------------------------------
@@ -105,8 +133,8 @@ class EffectView:
     effect: Effect
 
     @property
-    def subject(self) -> Subject:
-        return subject_of(self.effect.domain)
+    def row_kind(self) -> RowKind:
+        return self.effect.domain.row_kind
 
     @property
     def name(self) -> str:
@@ -119,17 +147,23 @@ class EffectView:
     @property
     def result(self) -> str:
         """Such as "12 of 30,000 channels"; why there is no count otherwise."""
-        return _result(self.effect.current, self.subject)
+        return _result(self.effect.current, self.row_kind)
 
     @property
     def before(self) -> str:
         """The result before the change, or "" for a new item."""
         before = self.effect.before
-        return "" if before is None or self.effect.after is None else _result(before, self.subject)
+        return "" if before is None or self.effect.after is None else _result(before, self.row_kind)
 
     @property
     def is_removed(self) -> bool:
         return self.effect.after is None
+
+    @property
+    def tester(self) -> str:
+        """The address of the tester with the expression, or "" (see `expression_address`)."""
+        effect = self.effect
+        return expression_address(effect.expression, effect.domain, effect.priority)
 
     @property
     def warnings(self) -> Iterator[str]:
@@ -142,7 +176,7 @@ class EffectView:
     def changed(self) -> str:
         """How many rows a mapping rule changes, or ""."""
         changed = self.effect.current.changed
-        return f"Changes {format_count(changed, self.subject.value.removesuffix('s'))}" if changed else ""
+        return f"Changes {format_count(changed, self.row_kind.value.removesuffix('s'))}" if changed else ""
 
     @property
     def changes(self) -> list[ChangedRowView]:
@@ -246,17 +280,17 @@ class PreviewView:
 
 
 def describe_not_utf8(coverage: Coverage) -> str:
-    return f"{coverage.not_utf8:,} {coverage.subject.value} have a text that is not UTF-8."
+    return f"{coverage.not_utf8:,} {coverage.row_kind.value} have a text that is not UTF-8."
 
 
-def _result(matches: Matches, subject: Subject) -> str:
+def _result(matches: Matches, row_kind: RowKind) -> str:
     if matches.problem is not None:
         return f"tvarr refuses it: {matches.problem.message}"
     if matches.is_blank:
         return "Blank, so tvarr skips it"
     if not matches.is_counted and matches.stop is not None:
         return describe_stop(matches.stop)
-    return f"{matches.matched.count:,} of {matches.evaluated:,} {subject.value}"
+    return f"{matches.matched.count:,} of {matches.evaluated:,} {row_kind.value}"
 
 
 def _channels(count: int | None, refused: str) -> str:
