@@ -13,8 +13,8 @@ def format_size(size_bytes: int) -> str:
 
 
 def format_count(number: int, noun: str) -> str:
-    """Return a number with its noun, such as "1 problem" or "3 problems"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Return a number with its noun, such as "1 problem" or "1,250 problems"."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def format_time(time: datetime) -> str:

@@ -184,7 +184,7 @@ _ADVICE_ON_PAGES: Mapping[Advice, str] = {
     Advice.BRING_BACK: (
         f'Put it back, or restore a backup: stop tvarr, then select "Restore" next to a backup. {_EMPTY_ONE}'
     ),
-    Advice.CHECK_BROKEN: "See the list below to delete them.",
+    Advice.CHECK_BROKEN: "Delete them in the list of backups.",
     Advice.FREE_SPACE: "Free some space, for example by deleting backups, then try again.",
     Advice.IMPORT: 'import it on the page "Import"',
     Advice.RESTORE: (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,19 @@ def test_on_a_small_screen_the_navigation_is_a_menu(person: Person) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="History")).to_be_hidden()
     person.follow("History")
+
+
+@pytest.mark.looks(Look.NARROW_LIGHT)
+def test_the_longest_state_of_a_backup_fits_on_a_small_screen(person: Person, site: Site, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.db"
+    with closing(sqlite3.connect(site.installation.data / "tvarr.db")) as live:
+        live.execute("VACUUM INTO ?", [str(newer)])
+    with closing(sqlite3.connect(newer)) as copy, copy:
+        copy.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('tvarr_backup', '9999_x', '')")
+    name = site.installation.json("backup", "add", str(newer), "--json")["filename"]
+    expect(person.open("/").get_by_text("Made by a newer version")).to_be_visible()
+    site.installation.ok("backup", "protect", name, "--off")
+    site.installation.ok("backup", "delete", name, "--yes")
 
 
 @wide

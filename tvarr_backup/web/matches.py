@@ -107,8 +107,9 @@ class NamesView:
         return [shown(row.name) for row in self.names.sample]
 
     @property
-    def more(self) -> int:
-        return self.names.count - len(self.names.sample)
+    def more(self) -> str:
+        """How many names are not listed, or ""."""
+        return _more(self.names.count - len(self.names.sample))
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,9 @@ class EffectView:
         return [ChangedRowView(row) for row in islice(self.effect.current.changes, _CHANGES_AT_MOST)]
 
     @property
-    def more_changes(self) -> int:
-        return self.effect.current.changed - len(self.changes)
+    def more_changes(self) -> str:
+        """How many changed rows are not listed, or ""."""
+        return _more(self.effect.current.changed - len(self.changes))
 
     @property
     def samples(self) -> list[NamesView]:
@@ -277,6 +279,10 @@ class PreviewView:
         for coverage in preview.coverage:
             if coverage.not_utf8:
                 yield describe_not_utf8(coverage)
+
+
+def _more(count: int) -> str:
+    return f"{count:,} more" if count else ""
 
 
 def describe_not_utf8(coverage: Coverage) -> str:
