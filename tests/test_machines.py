@@ -79,7 +79,10 @@ def _machines(
 
 @pytest.fixture
 def machines(_machines: Machines) -> Iterator[Machines]:
-    """With a worker each, and nothing done yet."""
+    """With a worker each, and nothing done yet. A server that a failed test has left stopped is started again."""
+    for server in (_machines.postgresql, _machines.redis):
+        if not server.answers():
+            server.start()
     for machine in _machines.each:
         machine.start_worker()
     yield _machines
@@ -135,7 +138,7 @@ def _all_of(machine: Machine) -> list[psutil.Process]:
 
 
 def test_a_worker_that_is_killed_in_the_middle_is_cleared_up_after_by_the_other(machines: Machines) -> None:
-    operation, worker, task = machines.held(machines.each[0])
+    operation, _worker, task = machines.held(machines.each[0])
     blow = show(f"before SIGKILL to the worker {worker.process.pid}", worker.tree())
     worker.process.kill()
     none_is_left([task])
@@ -199,9 +202,11 @@ def test_while_postgresql_is_gone_it_is_said_and_then_all_goes_on(machines: Mach
 def test_a_backup_outlives_a_restart_of_postgresql(machines: Machines) -> None:
     operation, _worker, task = machines.held(machines.each[0])
     machines.postgresql.stop()
-    task.resume()
-    wait_until(machines.listed, "the backup is complete")
-    machines.postgresql.start()
+    try:
+        task.resume()
+        wait_until(machines.listed, "the backup is complete")
+    finally:
+        machines.postgresql.start()
     machines.ends(operation, "succeeded", "attention")  # the clean-up after it may have found no settings
 
 

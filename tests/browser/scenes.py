@@ -370,6 +370,14 @@ def restoring(studio: Studio) -> None:
     dismiss(studio)
 
 
+def rehearsing(studio: Studio) -> None:
+    """A rehearsal that succeeds, and its place on the status card."""
+    newest = backups(studio)[0]["filename"]
+    operation = do(studio, f"/backups/{newest}/", "Rehearse restore")
+    studio.take("operation-rehearsed", page(operation), looks=ALL_LOOKS)
+    studio.take("status-rehearsed", page("/"), longest=HEIGHT, looks=ALL_LOOKS)
+
+
 def damaged(studio: Studio) -> None:
     """A damaged backup, one of a newer version, and a damaged live database."""
     folder = studio.installation.data / "backups"
@@ -379,6 +387,8 @@ def damaged(studio: Studio) -> None:
     studio.take("operation-not-restored", page(operation))
     operation = do(studio, f"/backups/{rotten}/", "Verify")
     studio.take("operation-found-damage", page(operation), looks=("wide",))
+    operation = do(studio, f"/backups/{rotten}/", "Rehearse restore")
+    studio.take("operation-rehearsal-failed", page(operation))
     studio.take("backup-damaged", page(f"/backups/{rotten}/"))
     studio.take("restore-blocked", page(f"/backups/{rotten}/restore/"))
     dismiss(studio)
@@ -450,6 +460,12 @@ def importing(studio: Studio) -> None:
     mixed = written(studio, "from-the-neighbour.json", OF_THE_NEIGHBOUR)
     studio.take("import-review", bring(mixed), looks=ALL_LOOKS)
     studio.take("import-review-opened", after(bring(mixed), unfold("#preview-items")))
+
+    def open_matches(person: Person) -> None:
+        bring(mixed)(person)
+        person.page.locator("#matches > summary", has_text="expressions").click()
+
+    studio.take("import-matches", after(open_matches, unfold("#matches")), looks=ALL_LOOKS)
 
     def renamed(person: Person) -> None:
         bring(mixed)(person)
@@ -812,6 +828,7 @@ SCENES = (
     one_backup,
     uploading,
     restoring,
+    rehearsing,
     damaged,
     exporting,
     importing,
