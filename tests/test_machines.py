@@ -138,7 +138,7 @@ def _all_of(machine: Machine) -> list[psutil.Process]:
 
 
 def test_a_worker_that_is_killed_in_the_middle_is_cleared_up_after_by_the_other(machines: Machines) -> None:
-    operation, _worker, task = machines.held(machines.each[0])
+    operation, worker, task = machines.held(machines.each[0])
     blow = show(f"before SIGKILL to the worker {worker.process.pid}", worker.tree())
     worker.process.kill()
     none_is_left([task])
