@@ -16,11 +16,52 @@ from tvarr_backup.program import ROOT
 
 TESTS = Path(__file__).parent
 PACKAGES = {
-    "backups": ("test_restore.py", "test_adopt.py", "test_verify.py", "test_catalogue.py", "test_offline.py"),
-    "operations": ("test_run.py", "test_track.py", "test_reconcile.py", "test_health.py", "test_schedule.py"),
+    "backups": (
+        "test_restore.py",
+        "test_adopt.py",
+        "test_verify.py",
+        "test_catalogue.py",
+        "test_offline.py",
+        "test_rehearsal.py",
+    ),
+    "locations": ("test_copies.py", "test_folder.py"),
+    "receivers": ("test_mail.py", "test_webhook.py", "test_apprise.py"),
+    "matches": ("test_preview.py", "test_proxies.py", "test_rows.py"),
+    "operations": (
+        "test_run.py",
+        "test_track.py",
+        "test_reconcile.py",
+        "test_health.py",
+        "test_schedule.py",
+        "test_copying.py",
+        "test_alerts.py",
+        "test_watch.py",
+        "test_receivers.py",
+        "test_rehearsals.py",
+    ),
     "portable": ("test_plan.py", "test_apply.py", "test_envelope.py", "test_export.py"),
-    "api": ("test_backups.py", "test_operations.py", "test_uploads.py", "test_portable.py", "test_errors.py"),
-    "web": ("test_backups.py", "test_restore.py", "test_operations.py", "test_upload.py", "test_imports.py"),
+    "api": (
+        "test_backups.py",
+        "test_operations.py",
+        "test_uploads.py",
+        "test_portable.py",
+        "test_errors.py",
+        "test_locations.py",
+        "test_receivers.py",
+        "test_rehearsals.py",
+        "test_matches.py",
+    ),
+    "web": (
+        "test_backups.py",
+        "test_restore.py",
+        "test_operations.py",
+        "test_upload.py",
+        "test_imports.py",
+        "test_locations.py",
+        "test_receivers.py",
+        "test_expressions.py",
+        "test_import_matches.py",
+    ),
 }
 """The files in which what users do is tested, by package."""
 
