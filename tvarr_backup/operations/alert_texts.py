@@ -66,6 +66,23 @@ def write_reminder(held: Sequence[Held], now: datetime) -> Content:
     )
 
 
+def write_outage(problem: str) -> Content:
+    """Return the message that this program's own database cannot be used."""
+    lines = (problem, "Until this is fixed, no automatic backups are made and no other alerts are sent.")
+    return _write_outage("Own database cannot be used", lines, is_over=False)
+
+
+def write_outage_end(problem: str, since: datetime) -> Content:
+    """Return the message that the database can be used again."""
+    lines = ("Automatic backups and alerts work again.", f"Reported on {format_time(since)}:\n{problem}")
+    return _write_outage("Own database can be used again", lines, is_over=True)
+
+
+def _write_outage(title: str, lines: Sequence[str], *, is_over: bool) -> Content:
+    event = AlertEvent.OWN_DATABASE
+    return Content(event, event, f"{title} ({_sender()})", "\n\n".join(lines), is_over=is_over)
+
+
 def _sender() -> str:
     return f"tvarr-backup on {settings.NOTIFY_NAME}"
 
