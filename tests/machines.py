@@ -22,6 +22,7 @@ from tests.processes import wait_until
 from tests.servers import PostgreSQL, RedisServer
 from tests.ups import free_port
 from tests.workers import RunningWorker
+from tvarr_backup.backups.folder import UPLOADS_NAME
 
 BACKUPS = "/api/v1/backups"
 
@@ -142,8 +143,9 @@ class Machines:
         return sorted(path.name for path in self.folder.glob("tvarr-backup*.db.gz"))
 
     def work_files(self) -> list[str]:
+        """The temporary files of a backup. Uploads and probes of the folder have a folder of their own."""
         work = self.folder / ".work"
-        return sorted(path.name for path in work.iterdir()) if work.exists() else []
+        return sorted({path.name for path in work.iterdir()} - {UPLOADS_NAME}) if work.exists() else []
 
     def accepted(self, machine: Machine) -> str:
         """The id of a backup that was asked for there."""

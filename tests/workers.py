@@ -92,8 +92,9 @@ def work_files(installation: Installation) -> list[str]:
 
 
 def backups(installation: Installation) -> list[str]:
+    """The files of backups of tvarr's database; those of our settings have other names."""
     folder = installation.data / "backups"
-    return sorted(path.name for path in folder.glob("tvarr-backup*"))
+    return sorted(path.name for path in folder.glob("tvarr-backup-2*"))
 
 
 def hold_in_the_middle(installation: Installation, pid: Callable[[], int]) -> psutil.Process:

@@ -16,9 +16,9 @@ from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connection
 from tvarr_backup import conf
 from tvarr_backup.operations import delivery, outbox, receivers
 from tvarr_backup.operations.app_database import find_problem, renew_connection
+from tvarr_backup.operations.database_alerts import DatabaseAlerts
 from tvarr_backup.operations.health import check_health
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, SenderHeartbeat
-from tvarr_backup.operations.outage import Outage
 from tvarr_backup.operations.watch import Watcher
 from tvarr_backup.repeats import Repeats
 
@@ -41,7 +41,7 @@ class Sender:
         self._has_turn = False
         self._has_stored_environment = False
         self._watcher = Watcher()
-        self._outage = Outage()
+        self._database_alerts = DatabaseAlerts()
         self._repeats = Repeats()
         self._threads: dict[str, threading.Thread] = {}
         self._due = dict.fromkeys(("beat", "look", "poll", "cleanup"), 0.0)
@@ -73,13 +73,13 @@ class Sender:
             problem = find_problem()  # logged by the worker, and shown by the pages
             if problem is not None:
                 connections[DEFAULT_DB_ALIAS].close()
-                self._outage.go_on(problem)
+                self._database_alerts.report_problem(problem)
                 return
             renew_connection()
             self._step()
         except Exception as failure:  # logged, and tried again
             if isinstance(failure, Error) and self._has_turn:
-                self._outage.go_on(failure)
+                self._database_alerts.report_problem(failure)
             reason = conf.in_a_line(failure)
             if self._repeats.is_due(reason):
                 logger.exception("sender.step_failed", reason=reason)
@@ -94,7 +94,7 @@ class Sender:
             receivers.store_environment()
             self._has_stored_environment = True
         if self._is_due("look", LOOK_SECONDS):
-            self._outage.end()
+            self._database_alerts.report_use()
             self._watcher.judge(check_health())
         if self._is_due("poll", _POLL_SECONDS):
             self._watcher.notice_endings()

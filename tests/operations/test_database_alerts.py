@@ -9,8 +9,8 @@ import pytest
 from tests.processes import wait_until
 from tests.receivers.web_receiver import Reply, WebReceiver, running_receiver
 from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.operations.database_alerts import DatabaseAlerts
 from tvarr_backup.operations.models import Installation
-from tvarr_backup.operations.outage import Outage
 from tvarr_backup.operations.receivers import add_receiver, store_environment
 from tvarr_backup.receivers.addresses import parse_receiver
 
@@ -30,25 +30,25 @@ def received(web: WebReceiver, count: int) -> list[dict[str, Any]]:
 
 def test_an_outage_is_reported_once_and_so_is_its_end(db: None, web: WebReceiver) -> None:
     add_receiver("hook", f"webhook+{web.url}/wharf-lantern")
-    outage = Outage(after_seconds=0)
-    outage.end()
-    outage.go_on(PROBLEM)
-    outage.go_on(PROBLEM)
+    alerts = DatabaseAlerts(after_seconds=0)
+    alerts.report_use()
+    alerts.report_problem(PROBLEM)
+    alerts.report_problem(PROBLEM)
     (message,) = received(web, 1)
     assert (message["event"], message["is_over"]) == ("own_database", False)
     assert "damaged" in message["text"]
     assert message["data"] == {"installation_id": Installation.load()}
-    outage.end()
-    outage.end()
+    alerts.report_use()
+    alerts.report_use()
     assert [each["is_over"] for each in received(web, 2)] == [False, True]
 
 
 def test_a_short_outage_is_not_reported(db: None, web: WebReceiver) -> None:
     add_receiver("hook", f"webhook+{web.url}/wharf-lantern")
-    outage = Outage(after_seconds=60)
-    outage.end()
-    outage.go_on(PROBLEM)
-    outage.end()
+    alerts = DatabaseAlerts(after_seconds=60)
+    alerts.report_use()
+    alerts.report_problem(PROBLEM)
+    alerts.report_use()
     assert web.received == []
 
 
@@ -56,7 +56,7 @@ def test_before_the_database_was_ever_usable_the_receivers_of_the_environment_ar
     web: WebReceiver, settings: Any
 ) -> None:
     settings.NOTIFY_ADDRESSES = (parse_receiver(f"webhook+{web.url}/wharf-lantern"),)
-    Outage(after_seconds=0).go_on(PROBLEM)
+    DatabaseAlerts(after_seconds=0).report_problem(PROBLEM)
     assert [each["event"] for each in received(web, 1)] == ["own_database"]
 
 
@@ -65,9 +65,9 @@ def test_paused_receivers_and_monitors_get_nothing(db: None, web: WebReceiver, s
     add_receiver("other", f"webhook+{web.url}/enabled")
     settings.PING_URL = f"{web.url}/ping"
     store_environment()
-    outage = Outage(after_seconds=0)
-    outage.end()
-    outage.go_on(PROBLEM)
+    alerts = DatabaseAlerts(after_seconds=0)
+    alerts.report_use()
+    alerts.report_problem(PROBLEM)
     received(web, 1)
     assert {each.path for each in web.received} == {"/enabled"}
 
@@ -78,9 +78,9 @@ def test_a_receiver_that_is_down_keeps_no_other_from_its_message(
     with running_receiver(lambda _received: Reply(500)) as down:
         add_receiver("down", f"webhook+{down.url}/wharf-lantern")
         add_receiver("hook", f"webhook+{web.url}/hook")
-        outage = Outage(after_seconds=0)
-        outage.end()
-        outage.go_on(PROBLEM)
+        alerts = DatabaseAlerts(after_seconds=0)
+        alerts.report_use()
+        alerts.report_problem(PROBLEM)
         received(web, 1)
         wait_until(lambda: "message.unsent" in caplog.text, "the failure is logged")
     assert "wharf-lantern" not in caplog.text

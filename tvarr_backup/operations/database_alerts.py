@@ -31,7 +31,7 @@ AFTER_SECONDS = 60.0
 logger = structlog.stdlib.get_logger(__name__)
 
 
-class Outage:
+class DatabaseAlerts:
     """Reports that the database cannot be used, and that it can be used again."""
 
     def __init__(self, after_seconds: float = AFTER_SECONDS) -> None:
@@ -44,7 +44,7 @@ class Outage:
         self._since = datetime.now(UTC)
         self._reported = ""
 
-    def go_on(self, problem: Exception) -> None:
+    def report_problem(self, problem: Exception) -> None:
         """Note that the database cannot be used now. Starts threads that send the message when it is due."""
         now = time.monotonic()
         if self._began is None:
@@ -54,7 +54,7 @@ class Outage:
             logger.error("sender.database_failed", reason=self._reported, receivers=len(self._addresses))
             self._send(write_outage(self._reported))
 
-    def end(self) -> None:
+    def report_use(self) -> None:
         """Note that the database can be used now, and remember its receivers. Raises Django's `Error` if it cannot."""
         self._addresses = dict(_read_addresses())
         self._data = {"installation_id": Installation.load()}
