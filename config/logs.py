@@ -47,6 +47,7 @@ _Event = MutableMapping[str, Any]
 
 def logging_settings(level: str, form: str) -> dict[str, Any]:
     """Return `LOGGING`: everything of at least `level` goes to standard error, as `text` or `json`."""
+    unless_debugging = "DEBUG" if level == "DEBUG" else "WARNING"
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -74,8 +75,10 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
             "django.request": {"filters": ["health", "repeats"]},
             "django.server": {"handlers": [], "propagate": True},
             "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
-            # It logs five lines for each task, with less information than the operation's own events.
-            "django-q": {"level": "DEBUG" if level == "DEBUG" else "WARNING"},
+            # They log each step of a task, a request or a connection. Operations have events of their own.
+            "django-q": {"level": unless_debugging},
+            "httpx": {"level": unless_debugging},
+            "asyncssh": {"level": unless_debugging},
             # Our own events report wrong passwords and locked names.
             "axes": {"level": "DEBUG" if level == "DEBUG" else "ERROR"},
         },

@@ -201,9 +201,10 @@ def setting(script: str, folder: Path) -> tuple[list[str], dict[str, str]]:
     return command, os.environ | variables | {"TVARR_STORAGE_BASE_DIR": str(folder)}
 
 
-def printed(script: str, folder: Path) -> list[dict[str, Any]]:
+def printed(script: str, folder: Path, level: str = "info") -> list[dict[str, Any]]:
     """Return the log of a process, which may fail."""
     command, environment = setting(script, folder)
+    environment["TVARR_LOGGING_LEVEL"] = level
     done = subprocess.run(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     return [json.loads(line) for line in done.stderr.splitlines()]
 
@@ -218,6 +219,14 @@ def test_warnings_have_the_same_format(tmp_path: Path) -> None:
     (line,) = printed("import warnings\nwarnings.warn('harbour')", tmp_path)
     assert (line["level"], line["logger"]) == ("warning", "py.warnings")
     assert "UserWarning: harbour" in line["event"]
+
+
+@pytest.mark.parametrize("library", ["httpx", "asyncssh"])
+def test_every_step_of_a_client_is_logged_only_for_debugging(library: str, tmp_path: Path) -> None:
+    script = f"import logging\nlogging.getLogger('{library}').info('GET /harbour')"
+    assert printed(script, tmp_path) == []
+    (line,) = printed(script, tmp_path, level="debug")
+    assert line["event"] == "GET /harbour"
 
 
 _GUNICORN = """
