@@ -271,6 +271,7 @@ def backing_up(studio: Studio) -> None:
     studio.take("backups-done", page("/"), longest=HEIGHT)
     press("Dismiss")(studio.person())
     shell(studio, BY_THE_SCHEDULE)
+    wait_until(lambda: ask(studio, "SELECT count(*) FROM operations_alert") == (0,), "the alert is over")
     studio.take("backups", page("/"), looks=ALL_LOOKS)
     studio.take("backups-viewer", page("/"), who="viola", looks=("wide",))
     studio.take("backups-more", after(page("/"), lambda person: person.page.locator("summary").first.click()))
