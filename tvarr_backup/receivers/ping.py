@@ -20,7 +20,7 @@ _KUMA = re.compile(r"/api/push/[^/]+/?$")
 
 
 class PingKind(StrEnum):
-    """What a ping says about an automatic backup. A test says nothing about any, if the monitor can tell it apart."""
+    """What a ping says about an automatic backup. A test says nothing about any, where the monitor has a signal for tests."""
 
     START = "start"
     SUCCESS = "success"
