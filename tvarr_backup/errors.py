@@ -365,7 +365,7 @@ class ExpressionTooLarge(TvarrBackupError):
 
 
 class EvaluationTooSlow(TvarrBackupError):
-    """The evaluation of expressions has used its time."""
+    """The evaluation of expressions took too long."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("Evaluation stopped after {seconds} seconds.", seconds=round(seconds))

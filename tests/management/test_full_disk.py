@@ -60,7 +60,7 @@ class OnSmallDisk(Installation):
         return self.disk / "app.db.reserve"
 
     def fill(self) -> None:
-        """Fill the disk in one step. A slower one would also fill the reserved space, which is released meanwhile."""
+        """Fill the disk in one step. Several would also fill the reserved space, because it is released in between."""
         with (self.disk / "film.mkv").open("ab") as file:
             disk = os.statvfs(self.disk)
             os.posix_fallocate(file.fileno(), file.tell(), disk.f_bavail * disk.f_frsize)

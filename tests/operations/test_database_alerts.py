@@ -52,7 +52,7 @@ def test_a_short_outage_is_not_reported(db: None, web: WebReceiver) -> None:
     assert web.received == []
 
 
-def test_before_the_database_was_ever_usable_the_receivers_of_the_environment_are_told(
+def test_before_the_database_was_ever_usable_the_receivers_of_the_environment_get_the_message(
     web: WebReceiver, settings: Any
 ) -> None:
     settings.NOTIFY_ADDRESSES = (parse_receiver(f"webhook+{web.url}/wharf-lantern"),)

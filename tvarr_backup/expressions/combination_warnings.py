@@ -150,7 +150,7 @@ def _consequence(domain: Domain) -> str:
     if domain.is_filter:
         return "so the filter does not match"
     if domain.is_mapping:
-        return "so it skips this rule and all later ones for it"
+        return f"so it skips this rule and all later ones for that {domain.row_kind.value.removesuffix('s')}"
     return "so it skips the rule"
 
 

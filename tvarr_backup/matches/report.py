@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tvarr_backup.errors import ExpressionTooLarge
 from tvarr_backup.expressions.combination_warnings import CombinationWarning
 from tvarr_backup.expressions.explain import Explanation
 from tvarr_backup.expressions.failures import FailureCode
@@ -16,7 +17,7 @@ from tvarr_backup.sentences import Sentence
 
 _STOPS = {
     Stop.TIME: "The time was used up. The count covers only the first rows.",
-    Stop.TOO_LARGE: "The regular expressions are too large to evaluate here. tvarr may still be able to run them.",
+    Stop.TOO_LARGE: str(ExpressionTooLarge()),
     Stop.DENIED: "The expression reads addresses of streams, which contain credentials. Testing it requires the right to "
     "download backups.",
 }

@@ -20,7 +20,7 @@ from tvarr_backup.operations.alert_models import PING, Receiver
 from tvarr_backup.operations.alert_texts import write_outage, write_outage_end
 from tvarr_backup.operations.models import Installation
 from tvarr_backup.operations.outbox import Content
-from tvarr_backup.operations.receivers import address_of
+from tvarr_backup.operations.receivers import ENVIRONMENT_PREFIX, address_of
 from tvarr_backup.receivers.addresses import ReceiverAddress
 from tvarr_backup.receivers.messages import OutgoingMessage
 from tvarr_backup.receivers.send import send
@@ -37,7 +37,7 @@ class DatabaseAlerts:
     def __init__(self, after_seconds: float = AFTER_SECONDS) -> None:
         self._after_seconds = after_seconds
         self._addresses: Mapping[str, ReceiverAddress] = {
-            f"environment-{number}": address for number, address in enumerate(settings.NOTIFY_ADDRESSES, 1)
+            f"{ENVIRONMENT_PREFIX}{number}": address for number, address in enumerate(settings.NOTIFY_ADDRESSES, 1)
         }
         self._data: Mapping[str, Any] = {}
         self._began: float | None = None

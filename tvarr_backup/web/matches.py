@@ -29,7 +29,7 @@ from tvarr_backup.matches.results import ChangedRow, Coverage, Effect, Matches, 
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.web.htmx import HtmxRequest
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
 
 SECONDS = 15
 """Longest time that a page counts."""
@@ -60,11 +60,11 @@ def _has_left(request: HtmxRequest) -> bool:
         return True
 
 
-def stop_when_left(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
+def stop_when_left(view: Callable[_P, HttpResponse]) -> Callable[_P, HttpResponse]:
     """Answer 204 for a view that has stopped counting because the browser has left."""
 
     @wraps(view)
-    def answer(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def answer(*args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
         try:
             return view(*args, **kwargs)
         except EvaluationCanceled:
